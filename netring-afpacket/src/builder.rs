@@ -105,7 +105,7 @@ impl CaptureBuilder {
     /// | profile | blocks | retire timeout | for |
     /// |---|---|---|---|
     /// | `Default` | 256 KiB × 256 = 64 MiB | 16 ms | no loss at a million packets a second |
-    /// | `LowLatency` | 128 KiB × 512 = 64 MiB | 1 ms (2 ms before kernel 6.18) | packets arrive after a millisecond, however few there are |
+    /// | `LowLatency` | 128 KiB × 512 = 64 MiB | 1 ms (2 ms before kernel 6.18) | packets arrive within a millisecond, even in sparse traffic |
     /// | `HighThroughput` | 1 MiB × 256 = 256 MiB | 64 ms | the fewest wake-ups and the longest pause |
     /// | `LowMemory` | 128 KiB × 32 = 4 MiB | 80 ms | little memory; a block still holds the largest packet that receive offload builds from TCP segments (64 KiB) |
     /// | `Jumbo` | 512 KiB × 256 = 128 MiB | 16 ms | frames of 9000 bytes and more; a block holds the largest packet of BIG TCP |
@@ -115,11 +115,11 @@ impl CaptureBuilder {
     /// and not to the process: it is outside the memory limit of a cgroup, and only `RLIMIT_AS`
     /// bounds it.
     ///
-    /// How long a pause of the reader a ring outlasts depends on the rate. Few packets use up
-    /// blocks: each block that is handed over takes one of the ring's places, however little is in
-    /// it, so the ring lasts block count × timeout. Many packets use up bytes: a packet takes its
-    /// captured length and about 88 bytes. The longest pause without loss, in seconds, with
-    /// packets of 64 bytes:
+    /// The longest reader pause that a ring can absorb depends on the rate. Sparse packets use up
+    /// blocks: each block handed over takes one of the ring's places, however few packets it has,
+    /// so the ring lasts block count × timeout. Dense packets use up bytes: each takes its captured
+    /// length plus about 88 bytes. The longest pause without loss, in seconds, with packets of 64
+    /// bytes:
     ///
     /// | profile | up to 1000/s | 100,000/s | 1,000,000/s |
     /// |---|---|---|---|
@@ -152,7 +152,7 @@ impl CaptureBuilder {
 
     /// Bytes of a block: a multiple of the page size, preferably a power of two (the kernel rounds
     /// its memory up to one). Default: 256 KiB. A packet that is larger than a block is cut and
-    /// marked as cut. With small blocks a ring outlasts longer pauses at low rates; large ones cost
+    /// marked as cut. Small blocks let a ring absorb longer pauses at low rates; large ones cost
     /// less per packet.
     #[doc(alias = "tp_block_size")]
     pub const fn block_size(mut self, bytes: usize) -> Self {
@@ -160,7 +160,7 @@ impl CaptureBuilder {
         self
     }
 
-    /// Blocks in the ring, at least 2. Default: 256. If memory is short the ring has fewer:
+    /// Blocks in the ring, at least 2. Default: 256. If memory is short, the ring has fewer:
     /// [`Capture::ring`](crate::Capture::ring) reports how many, and
     /// [`Capture::why_ring_short`](crate::Capture::why_ring_short) why.
     ///
@@ -185,8 +185,8 @@ impl CaptureBuilder {
     /// is not a read timeout: an empty block is never handed over. [`Profile::Immediate`] has none,
     /// and refuses one.
     ///
-    /// While blocks fill faster than that, a waiting reader is woken once in this time rather than
-    /// for each block, if the ring has room for four times as much.
+    /// While blocks fill faster than that, a waiting reader is woken once per timeout rather than
+    /// for each block, if the ring has room for four times that many.
     #[doc(alias = "tp_retire_blk_tov")]
     pub const fn retire_timeout(mut self, time: Duration) -> Self {
         self.retire_timeout = time;
@@ -201,7 +201,7 @@ impl CaptureBuilder {
         self
     }
 
-    /// Whether to receive packets addressed to other hosts too, for as long as the capture lives.
+    /// Whether to also receive packets addressed to other hosts, for the lifetime of the capture.
     /// Default: no. Refused for [all interfaces](Self::all_interfaces).
     #[doc(alias = "PACKET_MR_PROMISC")]
     pub const fn promiscuous(mut self, promiscuous: bool) -> Self {
@@ -230,9 +230,9 @@ impl CaptureBuilder {
     }
 
     /// Whether packets carry the hash of their flow
-    /// ([`Meta::rx_hash`](netring_sys::Meta::rx_hash)). Default: no. If the card supplies none the
-    /// kernel computes it, which takes time for each packet. [`Profile::Immediate`] has no place
-    /// for it, and refuses it.
+    /// ([`Meta::rx_hash`](netring_sys::Meta::rx_hash)). Default: no. If the card supplies none, the
+    /// kernel computes it, which takes time for each packet. [`Profile::Immediate`] cannot report
+    /// it, and refuses it.
     #[doc(alias = "TP_FT_REQ_FILL_RXHASH")]
     pub const fn rx_hash(mut self, rx_hash: bool) -> Self {
         self.rx_hash = rx_hash;
@@ -244,11 +244,11 @@ impl CaptureBuilder {
     ///
     /// It runs in the kernel: rejected packets never enter the ring, and are not counted.
     /// [`build`](Self::build) compiles an expression for the interface's link type, and refuses one
-    /// that has no meaning there. A VLAN tag means the same beside the bytes, where the kernel
-    /// keeps it, as in them.
+    /// that has no meaning there. A VLAN tag means the same in the metadata, where the kernel keeps
+    /// it, as in the bytes.
     ///
-    /// A packet that is accepted is kept whole; [`snap_len`](Self::snap_len) sets how much of it is
-    /// kept. Only a program that returns its accumulator cuts packets itself, to that length.
+    /// Accepted packets are kept whole; [`snap_len`](Self::snap_len) limits how much is kept. Only
+    /// a program that returns its accumulator cuts packets itself, to that length.
     #[doc(alias = "SO_ATTACH_FILTER")]
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
         self.filter = Some(filter.into());

@@ -17,9 +17,9 @@ pub use builder::CapturesBuilder;
 pub use event::{JoinCounts, JoinEvent};
 use follow::Follower;
 
-/// Captures from several interfaces, each with a ring of its own, merged into one source. On
-/// request interfaces that appear later [join](CapturesBuilder::join), and those that come back
-/// under their name are [taken up again](CapturesBuilder::reopen).
+/// Captures from several interfaces, each with its own ring, merged into one source. On request,
+/// interfaces that appear later [join](CapturesBuilder::join), and those that come back under the
+/// same name are [reopened](CapturesBuilder::reopen).
 ///
 /// ```no_run
 /// use netring_afpacket::{Capture, Captures, Profile};
@@ -41,19 +41,19 @@ use follow::Follower;
 /// # Ok::<(), netring_sys::Error>(())
 /// ```
 ///
-/// It is a [`Merge`]: interfaces with packets take turns, one that is removed ends alone
-/// ([`Error::SourceLost`] reports it), and packets of different interfaces are in no order of time.
-/// Each packet carries the [index](netring_sys::Meta::interface) of its interface. [`Stats`] are
-/// those of all rings, also of interfaces that are gone. The memory is that of all rings together,
-/// 64 MiB for each interface unless the settings say otherwise.
+/// It is a [`Merge`]: interfaces with packets take turns, the removal of one does not affect the
+/// others ([`Error::SourceLost`] reports it), and packets of different interfaces are not ordered
+/// by time. Each packet carries the [index](netring_sys::Meta::interface) of its interface.
+/// [`Stats`] are the totals of all rings, including those of interfaces that are gone. Each
+/// interface takes the memory of its ring, 64 MiB unless the settings say otherwise.
 ///
-/// While interfaces are followed it does not end by itself, also while none is there: it waits for
-/// the next. A [stop handle](Stop::stop_handle) ends it.
+/// While interfaces are followed, it does not end by itself, even if none is left: it waits for the
+/// next. A [stop handle](Stop::stop_handle) ends it.
 ///
 /// [`all_interfaces`](crate::CaptureBuilder::all_interfaces) is the alternative: one ring for all,
 /// which sees an interface from its first packet on. Here an interface is seen from when its ring
-/// was opened, some 20 ms after it appeared; its own
-/// [counters](netring_sys::InterfaceCounters) in [`JoinEvent::Joined`] tell what passed before.
+/// was opened, some 20 ms after it appeared; its [counters](netring_sys::InterfaceCounters) in
+/// [`JoinEvent::Joined`] show the traffic before that.
 #[derive(Debug)]
 pub struct Captures {
     merge: Merge<Capture>,
@@ -61,7 +61,7 @@ pub struct Captures {
 }
 
 impl Captures {
-    /// Returns the settings, with those of the capture of each interface.
+    /// Returns the settings, including those for the capture of each interface.
     pub fn builder(each: crate::CaptureBuilder) -> CapturesBuilder {
         CapturesBuilder::new(each)
     }
@@ -71,8 +71,8 @@ impl Captures {
         self.merge.sources()
     }
 
-    /// The captures that have not ended, each with its [origin](MergedBatch::origin): for the
-    /// [`Stats`] or the state of the link of each.
+    /// The captures that have not ended, each with its [origin](MergedBatch::origin), for example
+    /// to read the [`Stats`] or link state of each.
     pub fn captures_mut(&mut self) -> impl ExactSizeIterator<Item = (usize, &mut Capture)> {
         self.merge.sources_mut()
     }

@@ -21,7 +21,7 @@ pub use rollover::RolloverStats;
 pub use settings::{Fanout, FanoutMode};
 
 /// Captures that share the packets of an interface: each packet goes to one of them. Each is a
-/// [`Capture`] of its own, with its own ring, for a thread of its own, or for a task
+/// separate [`Capture`] with its own ring, for its own thread, or for a task
 /// (`AsyncSource::new(worker)` of netring-async).
 ///
 /// ```no_run
@@ -62,16 +62,16 @@ pub use settings::{Fanout, FanoutMode};
 ///
 /// Three things move flows to other workers while the group runs: a worker that is dropped, a
 /// process that [joins](Fanout::id) or leaves, and an interface that goes down and comes up,
-/// because the kernel then takes the members out of the group and puts them back one by one. What
-/// is in the ring of a worker that is dropped is not delivered, and stays
+/// because the kernel then takes the members out of the group and puts them back one by one.
+/// Packets in the ring of a worker that is dropped are not delivered, and stay
 /// [pending](Stats::pending).
 ///
-/// # Settings that mean something else in a group
+/// # Settings with a different meaning in a group
 ///
 /// [`CaptureBuilder::ignore_outgoing`](crate::CaptureBuilder::ignore_outgoing) of a single socket
-/// has no effect in a group, so it becomes a flag of the group. That needs kernel 5.17. On an older
-/// one, which would accept the flag and not act on it, it is refused. A ring has the size that the
-/// settings say *for each worker*: by default 64 MiB. All workers share one [`StopHandle`].
+/// has no effect in a group, so it becomes a flag of the group. That needs kernel 5.17. Older
+/// kernels would accept the flag but ignore it, so there it is refused. *Each worker* has a ring of
+/// the configured size: by default 64 MiB. All workers share one [`StopHandle`].
 #[doc(alias = "PACKET_FANOUT")]
 #[derive(Debug)]
 pub struct FanoutGroup {
@@ -104,7 +104,7 @@ impl FanoutGroup {
         &mut self.workers
     }
 
-    /// Returns the workers, each of which can go to a thread or a task of its own. The group exists
+    /// Returns the workers, each of which can move to its own thread or task. The group exists
     /// until the last of them is dropped.
     pub fn into_workers(self) -> Vec<Capture> {
         self.workers

@@ -62,7 +62,7 @@ impl Parser {
         Some((counts.delivered, counts.invalid))
     }
 
-    /// The same figures as they are counted for a batch that is dropped without iteration.
+    /// The same figures, as counted for a batch that is dropped without iteration.
     pub fn count(&self, block: &[u8]) -> (u64, u64) {
         let counts = Position::first(block).counts(block, &self.context);
         (counts.delivered, counts.invalid)

@@ -19,18 +19,18 @@
 //! ```
 //!
 //! The kernel hands over a block when it is full or its timeout expires. With
-//! [`Profile::Immediate`] it hands over each packet at once. [`CaptureBuilder::profile`] lists how
-//! long a pause of the reader each profile outlasts.
+//! [`Profile::Immediate`] it hands over each packet at once. [`CaptureBuilder::profile`] lists the
+//! longest reader pause that each profile absorbs.
 //!
 //! | to capture from | use |
 //! |---|---|
 //! | one interface | [`Capture::open`], [`CaptureBuilder::interface`] |
 //! | all of them, through one ring | [`CaptureBuilder::all_interfaces`] |
 //! | one, by several threads or tasks that share its packets | [`FanoutGroup`] |
-//! | several, each with a ring of its own | [`Captures`] |
+//! | several, each with its own ring | [`Captures`] |
 //! | one or several that appear later or come back | [`Captures`] with [`join`](CapturesBuilder::join) or [`reopen`](CapturesBuilder::reopen) |
 //!
-//! [`Injector`] sends frames. They are written into slots of a ring, and sent by one call for many:
+//! [`Injector`] sends frames. They are written into slots of a ring, and one call sends many:
 //!
 //! ```no_run
 //! use netring_afpacket::Injector;
@@ -45,10 +45,10 @@
 //! # Ok::<(), netring_sys::Error>(())
 //! ```
 //!
-//! Both need CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14
-//! without [`CaptureBuilder::ignore_outgoing`]). They may be in another network namespace than the
-//! thread ([`CaptureBuilder::namespace`], [`InjectorBuilder::namespace`]), for which entering it
-//! needs CAP_SYS_ADMIN.
+//! Both need CAP_NET_RAW in the namespace of the interface, and kernel 4.20 or newer (3.14 without
+//! [`CaptureBuilder::ignore_outgoing`]). They may be in another network namespace than the thread
+//! ([`CaptureBuilder::namespace`], [`InjectorBuilder::namespace`]); entering it needs
+//! CAP_SYS_ADMIN.
 //!
 //! # What the compiler refuses
 //!

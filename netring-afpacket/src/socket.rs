@@ -38,7 +38,7 @@ pub(crate) fn open() -> Result<OwnedFd, Error> {
     packet_socket().map_err(SyscallError::needs_net_raw)
 }
 
-/// Binds the socket to an interface, which can be gone since it was looked up.
+/// Binds the socket to an interface, which may have been removed since it was looked up.
 pub(crate) fn bind(fd: BorrowedFd<'_>, interface: &Interface, protocol: u16) -> Result<(), Error> {
     bind_packet(fd, interface.index, protocol).map_err(|error| match error.is_no_device() {
         true => Error::NoSuchInterface {
@@ -54,7 +54,7 @@ pub(crate) fn reject_all(fd: BorrowedFd<'_>) -> Result<(), Error> {
     Ok(attach_filter(fd, &[SockFilter::stmt(BPF_RET_K, 0)])?)
 }
 
-/// Attaches the filter, and the snap length, which is a matter of the filter too.
+/// Attaches the filter, which also implements the snap length.
 pub(crate) fn attach(
     fd: BorrowedFd<'_>,
     filter: Option<&Program>,
@@ -79,7 +79,7 @@ pub(crate) fn attach_ebpf(fd: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result
     })
 }
 
-/// Why the kernel did not take a filter, or did not remove one.
+/// Why the kernel did not accept a filter, or did not remove one.
 pub(crate) fn filter_refused(error: SyscallError) -> Error {
     let why = match error.source.kind() {
         io::ErrorKind::InvalidInput => {

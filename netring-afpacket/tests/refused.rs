@@ -94,7 +94,7 @@ fn an_immediate_capture_has_no_retire_time_out_and_no_hash() {
     refused(
         late,
         "retire_timeout",
-        &["no blocks to hand over", "another profile"],
+        &["no blocks to retire", "another profile"],
     );
     let hash = immediate().rx_hash(true);
     refused(hash, "rx_hash", &["no place for it", "Profile::LowLatency"]);

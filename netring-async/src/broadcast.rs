@@ -30,6 +30,7 @@ pub use flows::{BroadcastStats, FlowBroadcast, FlowSubscriber};
 pub use messages::Broadcast;
 pub use packet_subscriber::{PacketSubscriber, SharedPacket, SharedPackets};
 pub use packets::PacketBroadcast;
+pub use records::RecordBroadcast;
 pub use sessions::{SessionBroadcast, SessionBroadcastStats};
 pub use stats::{Published, SubscriberStats};
 pub use subscriber::Subscriber;

@@ -20,9 +20,9 @@ pub use stream::ConversationStream;
 
 /// A TCP connection as two streams of bytes, from a [`ConversationStream`].
 ///
-/// To read both at the same time, take it apart, and give each half to a task of its own. Dropping
-/// both halves unsubscribes the flow: its packets then cost no more than those of any other flow.
-/// If one half is dropped, its bytes are discarded, and the other goes on.
+/// To read both at the same time, take it apart and give each half to its own task. Dropping both
+/// halves unsubscribes the flow: its packets then cost no more than those of any other flow. If one
+/// half is dropped, its bytes are discarded, and the other continues.
 #[non_exhaustive]
 pub struct Conversation<K> {
     /// The flow's key.
@@ -31,16 +31,16 @@ pub struct Conversation<K> {
     pub flow: FlowId,
     /// When the first packet of the flow was captured.
     pub time: Timestamp,
-    /// The first packet that was seen is no SYN: what came before was not captured.
+    /// The first packet seen was not a SYN: earlier bytes were not captured.
     pub mid_stream: bool,
-    /// What the end sends that began the connection.
+    /// The bytes from the end that began the connection.
     pub initiator: ConversationHalf,
-    /// What the other end sends.
+    /// The bytes from the other end.
     pub responder: ConversationHalf,
 }
 
 impl<K> Conversation<K> {
-    /// What this side sends.
+    /// The bytes from this side.
     pub const fn half_mut(&mut self, side: Side) -> &mut ConversationHalf {
         match side {
             Side::Initiator => &mut self.initiator,

@@ -1,4 +1,4 @@
-//! The last packets of a live source: those that had come when it was to end.
+//! The last packets of a live source: those that had arrived when the end was requested.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,7 +13,7 @@ use crate::AsyncSource;
 /// that is not full after a fraction of this.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Knows when the packets that a source had at the beginning were taken. Packets that come
+/// Detects when all packets that a source had at the beginning have been taken. Packets that arrive
 /// meanwhile do not prolong it.
 #[derive(Debug)]
 pub(crate) struct Drain {
@@ -44,7 +44,7 @@ impl Drain {
         taken.is_none_or(|taken| taken >= self.target)
     }
 
-    /// Call it if the source is empty. Ready if the rest is not worth the wait.
+    /// Call it if the source is empty. Ready once the rest is given up.
     pub(crate) fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.silence.as_mut().poll(cx)
     }

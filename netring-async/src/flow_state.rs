@@ -1,4 +1,4 @@
-//! A stream of flow events with a state of the program's own for each flow.
+//! A stream of flow events with a custom state for each flow.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use netring_flow::extract::Extract;
-use netring_flow::{FlowEvent, FlowId, FlowVisitor, Segment};
+use netring_flow::{FlowEvent, FlowId, FlowVisitor, Segment, WaitedFragments};
 use netring_sys::{Error, PacketSource, Stats};
 
 use crate::FlowStream;
@@ -48,18 +48,20 @@ pub struct FlowStateStream<S, E: Extract, U> {
     states: HashMap<FlowId, U>,
     init: Init<E::Key, U>,
     packet: Option<OnPacket<E::Key, U>>,
+    waited: Option<OnWaited<E::Key, U>>,
     /// The state of the flow whose end was yielded last.
     ended: Option<U>,
 }
 
 type Init<K, U> = Box<dyn FnMut(&K) -> U + Send>;
 type OnPacket<K, U> = Box<dyn FnMut(&mut U, &Segment<'_, K>) + Send>;
+type OnWaited<K, U> = Box<dyn FnMut(&mut U, &WaitedFragments<'_, K>) + Send>;
 
 impl<S, E: Extract> FlowStream<S, E> {
     /// Keeps a state for each flow; `init` creates it from the flow's key.
     ///
-    /// Flows that have started already get theirs with the first event or packet to come. Queued
-    /// events are yielded.
+    /// Flows that have already started get theirs with their next event or packet. Queued events
+    /// are yielded.
     pub fn with_state<U>(
         self,
         init: impl FnMut(&E::Key) -> U + Send + 'static,
@@ -79,13 +81,14 @@ impl<S, E: Extract> FlowStream<S, E> {
             states,
             init: Box::new(init),
             packet: None,
+            waited: None,
             ended: None,
         }
     }
 }
 
 impl<S, E: Extract, U> FlowStateStream<S, E, U> {
-    /// Calls `packet` with the state of a flow and each of its packets, where it lies in the ring.
+    /// Calls `packet` with the state of a flow and each of its packets, in place in the ring.
     ///
     /// A batch of packets is seen before its events are yielded, so a state can be ahead of the
     /// event that it is handed out with; with `Ended` it is complete. `packet` should be quick, as
@@ -99,12 +102,24 @@ impl<S, E: Extract, U> FlowStateStream<S, E, U> {
         self
     }
 
+    /// Calls `waited` with the state of a flow and the fragments that arrived before the first of
+    /// their packet: they count in the flow from then on, and [`on_packet`](Self::on_packet) is not
+    /// called for them. See [`FlowVisitor::waited`]. A second call replaces the first.
+    #[must_use]
+    pub fn on_waited(
+        mut self,
+        waited: impl FnMut(&mut U, &WaitedFragments<'_, E::Key>) + Send + 'static,
+    ) -> Self {
+        self.waited = Some(Box::new(waited));
+        self
+    }
+
     /// Stops the stream, as [`FlowStream::stop`] does.
     pub fn stop(&mut self) {
         self.stream.stop();
     }
 
-    /// Ends the stream behind the packets that are in the ring now, as [`FlowStream::drain`] does.
+    /// Ends the stream after the packets that are in the ring now, as [`FlowStream::drain`] does.
     pub fn drain(&mut self)
     where
         S: PacketSource,
@@ -127,8 +142,8 @@ impl<S, E: Extract, U> FlowStateStream<S, E, U> {
         self.states.get_mut(&flow)
     }
 
-    /// Returns the stream, with its flows and queued events, and the states of the flows whose end
-    /// was not yet yielded: what [`FlowStream::with_states`] takes.
+    /// Returns the stream, with its flows and queued events, and the states of the flows with an
+    /// end not yet yielded: the input of [`FlowStream::with_states`].
     pub fn into_parts(self) -> (FlowStream<S, E>, HashMap<FlowId, U>) {
         (self.stream, self.states)
     }
@@ -173,13 +188,14 @@ impl<S: PacketSource, E: Extract, U> FlowStateStream<S, E, U> {
             if let Some(event) = queue.pop() {
                 return Poll::Ready(Some(Ok(event)));
             }
-            let polled = match &mut self.packet {
-                None => flows.poll_events(cx, queue),
-                Some(packet) => {
+            let polled = match (&mut self.packet, &mut self.waited) {
+                (None, None) => flows.poll_events(cx, queue),
+                (packet, waited) => {
                     let mut visitor = Visitor {
                         states: &mut self.states,
                         init: &mut self.init,
                         packet,
+                        waited,
                         events: queue,
                     };
                     flows.poll_events(cx, &mut visitor)
@@ -206,7 +222,8 @@ impl<S: PacketSource, E: Extract, U> FlowStateStream<S, E, U> {
 struct Visitor<'a, K, U> {
     states: &'a mut HashMap<FlowId, U>,
     init: &'a mut Init<K, U>,
-    packet: &'a mut OnPacket<K, U>,
+    packet: &'a mut Option<OnPacket<K, U>>,
+    waited: &'a mut Option<OnWaited<K, U>>,
     events: &'a mut Vec<FlowEvent<K>>,
 }
 
@@ -218,9 +235,20 @@ impl<K, U> FlowVisitor<K> for Visitor<'_, K, U> {
 
     #[inline]
     fn segment(&mut self, segment: &Segment<'_, K>) {
-        let state = self.states.entry(segment.flow);
-        let state = state.or_insert_with(|| (self.init)(segment.key));
-        (self.packet)(state, segment);
+        if let Some(packet) = &mut self.packet {
+            let state = self.states.entry(segment.flow);
+            packet(state.or_insert_with(|| (self.init)(segment.key)), segment);
+        }
+    }
+
+    fn waited(&mut self, fragments: &WaitedFragments<'_, K>) {
+        if let Some(waited) = &mut self.waited {
+            let state = self.states.entry(fragments.flow);
+            waited(
+                state.or_insert_with(|| (self.init)(fragments.key)),
+                fragments,
+            );
+        }
     }
 }
 

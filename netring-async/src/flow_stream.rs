@@ -117,19 +117,19 @@ impl<S: PacketSource, E: Extract> FlowStream<S, E> {
 }
 
 impl<S, E: Extract> FlowStream<S, E> {
-    /// Stops the stream: no more packets are taken. It yields what is queued, then
+    /// Stops the stream: no more packets are taken. It yields the queued events, then
     /// [`FlowEvent::Ended`] for each flow with the reason
-    /// [`SourceEnded`](netring_flow::EndReason::SourceEnded), unless it is closed or was idle for
-    /// too long; then it ends. Packets that are still in the source's ring are not tracked:
+    /// [`SourceEnded`](netring_flow::EndReason::SourceEnded), unless the flow is closed or was idle
+    /// for too long; then it ends. Packets that are still in the source's ring are not tracked:
     /// [`Stats::pending`] counts them.
     pub fn stop(&mut self) {
         self.flows.stop();
     }
 
-    /// Ends the stream as [`stop`](Self::stop) does, but behind the packets that are in the ring of
-    /// a live source now. Those that come meanwhile may not be tracked: [`Stats::pending`] counts
-    /// them. If the source announces packets and does not lend them, the wait for them ends after
-    /// one second. A replay is stopped.
+    /// Ends the stream as [`stop`](Self::stop) does, but after the packets that are in the ring of
+    /// a live source now. Packets that arrive meanwhile may not be tracked: [`Stats::pending`]
+    /// counts them. If the source announces packets but does not lend them, the wait for them ends
+    /// after one second. A replay is stopped.
     pub fn drain(&mut self)
     where
         S: PacketSource,
@@ -138,7 +138,7 @@ impl<S, E: Extract> FlowStream<S, E> {
     }
 
     /// Returns a handle that stops the source from any thread or task, with the same effect as
-    /// [`stop`](Self::stop). It works on after [`broadcast`](Self::broadcast), too.
+    /// [`stop`](Self::stop). It still works after [`broadcast`](Self::broadcast).
     ///
     /// ```no_run
     /// use futures::StreamExt;
@@ -170,7 +170,7 @@ impl<S, E: Extract> FlowStream<S, E> {
         &self.flows.source
     }
 
-    /// The source. Packets in batches that are taken from it are not tracked.
+    /// The source. Packets in batches taken from it directly are not tracked.
     pub const fn get_mut(&mut self) -> &mut AsyncSource<S> {
         &mut self.flows.source
     }
@@ -198,9 +198,9 @@ where
     S: PacketSource + Send + 'static,
     E: Extract,
 {
-    /// [Drains](Self::drain) the stream, closes the source, and returns all items that were left:
-    /// the events that were queued and those of the last packets, the ends of all flows, and the
-    /// error if the source had failed, oldest first.
+    /// [Drains](Self::drain) the stream, closes the source, and returns all remaining items: the
+    /// queued events and those of the last packets, the ends of all flows, and the error if the
+    /// source had failed, oldest first.
     ///
     /// That is at least one event per flow. To take them one by one, [`drain`](Self::drain) the
     /// stream and read it to its end. If the wait is cancelled, the items are lost.
@@ -223,7 +223,7 @@ impl<S, E: Extract> FlowStream<S, E> {
         (self.flows, self.queue)
     }
 
-    /// The flows, and the queue, whose newest event is the first.
+    /// The flows, and the queue, with the newest event first.
     pub(crate) const fn parts_mut(&mut self) -> (&mut Flows<S, E>, &mut Vec<FlowEvent<E::Key>>) {
         (&mut self.flows, &mut self.queue)
     }

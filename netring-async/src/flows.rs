@@ -15,13 +15,17 @@ use crate::drain::Drain;
 /// this after its timeout.
 pub(crate) const IDLE_TICK: Duration = Duration::from_millis(500);
 
-/// A visitor that keeps the events that it is given.
+/// How long packets in the ring keep flows alive. The kernel hands over a block after twice its
+/// retire timeout at the latest, which is up to 65.5 s.
+const HAND_OVER: Duration = Duration::from_secs(132);
+
+/// A visitor that keeps the events it receives.
 pub(crate) trait Collect<K>: FlowVisitor<K> {
     /// The number of events kept.
     fn collected(&self) -> usize;
 
-    /// Packet time has come to `now`, before the tracker ends flows by it. Returns true if more is
-    /// due than one call does.
+    /// All packets until `now` were taken, and the source is silent. The tracker ends flows by it
+    /// afterwards. Returns true if more is due than one call does.
     fn advance(&mut self, now: Timestamp) -> bool {
         let _ = now;
         false
@@ -34,11 +38,11 @@ impl<K> Collect<K> for Vec<FlowEvent<K>> {
     }
 }
 
-/// A visitor that keeps what it makes of the events.
+/// A visitor that keeps what it derives from the events.
 pub(crate) trait Gather<K>: Collect<K> {
     type Item;
 
-    /// What it keeps, oldest first.
+    /// The kept items, oldest first.
     fn gathered(&mut self) -> &mut Vec<Self::Item>;
 }
 
@@ -55,9 +59,11 @@ pub(crate) struct Flows<S, E: Extract> {
     pub(crate) source: AsyncSource<S>,
     pub(crate) tracker: FlowTracker<E>,
     phase: Phase,
-    /// The host's time when the newest packet time was read. Of a tracker that has flows already,
+    /// The host's time when the newest packet time was read. For a tracker that already has flows,
     /// the time of the first wait.
     latest_read: Option<Instant>,
+    /// When the idle source was found to have packets that it has yet to lend.
+    standing: Option<Instant>,
     /// The tracker has more flows to end than it ended in one call.
     due: bool,
     tick: Option<Interval>,
@@ -65,7 +71,7 @@ pub(crate) struct Flows<S, E: Extract> {
 
 enum Phase {
     Running,
-    /// Only the packets that had come when it began.
+    /// Takes only the packets that had arrived when draining began.
     Draining(Drain),
     /// No more packets: the remaining flows end, then the error is reported.
     Finishing(Option<Error>),
@@ -92,12 +98,13 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
             tracker,
             phase: Phase::Running,
             latest_read: None,
+            standing: None,
             due: false,
             tick: None,
         }
     }
 
-    /// Reads only what has come until now; then the flows end.
+    /// Reads only what has arrived so far; then the flows end.
     pub(crate) fn drain(&mut self) {
         if matches!(self.phase, Phase::Running) {
             let drain = Drain::begin(&mut self.source);
@@ -145,7 +152,7 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         visitor: &mut V,
         items: &mut Vec<V::Item>,
     ) -> Poll<Option<Result<(), Error>>> {
-        // They are gathered where they are published from.
+        // They are gathered in the place from which they are published.
         std::mem::swap(items, visitor.gathered());
         let polled = self.poll_events(cx, visitor);
         std::mem::swap(items, visitor.gathered());
@@ -162,8 +169,11 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
         self.tracker.track_batch(&batch, events);
         drop(batch);
         self.latest_read = Some(Instant::now());
+        self.standing = None;
         if let Some(now) = self.tracker.latest() {
-            self.due = events.advance(now) || self.tracker.expire(now, events);
+            // A wait for bytes is timed by the packets of their sender: another of several sources
+            // may have older ones.
+            self.due = self.tracker.expire(now, events);
         }
         if let Phase::Draining(drain) = &mut self.phase
             && drain.is_done(&mut self.source)
@@ -194,8 +204,25 @@ impl<S: PacketSource, E: Extract> Flows<S, E> {
             });
             ready!(tick.poll_tick(cx));
         }
+        if self.is_behind() {
+            self.due = false;
+            return Poll::Ready(());
+        }
         self.due = events.advance(now) || self.tracker.expire(now, events);
         Poll::Ready(())
+    }
+
+    /// Whether packets have come that the source does not lend yet, as in a block that is not full:
+    /// they are older than the host's time, and may belong to the flows that it would end.
+    fn is_behind(&mut self) -> bool {
+        let stats = self.source.stats().ok();
+        let pending = stats.and_then(|stats| stats.pending()).unwrap_or(0);
+        if pending == 0 {
+            self.standing = None;
+            return false;
+        }
+        let since = self.standing.get_or_insert_with(Instant::now);
+        since.elapsed() < HAND_OVER
     }
 
     /// The newest packet time plus the host's time since then, so two clocks are never mixed.

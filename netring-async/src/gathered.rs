@@ -1,4 +1,4 @@
-//! A stream of what a visitor gathers: the common part of streams of sessions and of records.
+//! A stream of gathered items: the common part of session and record streams.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
@@ -10,7 +10,7 @@ use netring_sys::{Error, PacketSource};
 use crate::AsyncSource;
 use crate::flows::{Flows, Gather};
 
-/// A source with its flows, the visitor that looks at them, and the items that it found.
+/// A source with its flows, the visitor that looks at them, and the items it found.
 pub(crate) struct Gathered<S, E: Extract, V: Gather<E::Key>> {
     pub(crate) flows: Flows<S, E>,
     pub(crate) visitor: V,
@@ -82,7 +82,7 @@ where
     E: Extract,
     V: Gather<E::Key>,
 {
-    /// Drains and closes the source, and returns all items that were left.
+    /// Drains and closes the source, and returns all remaining items.
     pub(crate) async fn shutdown(mut self) -> Vec<Result<V::Item, Error>> {
         self.flows.drain();
         let mut items = Vec::new();

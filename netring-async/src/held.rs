@@ -1,7 +1,7 @@
-//! Opening and dropping a source on a thread of its own.
+//! Opening and dropping a source on a separate thread.
 //!
 //! Opening a ring allocates and maps megabytes of kernel memory, and closing a packet socket waits
-//! until every processor has let go of it. Both take tens of milliseconds, in which a runtime's
+//! until every processor has released it. Both take tens of milliseconds, during which a runtime's
 //! thread could run nothing else. New threads are used instead of the runtime's blocking pool,
 //! because a new thread is in the network namespace of the thread that starts it.
 
@@ -10,7 +10,7 @@ use std::{fmt, io, panic};
 
 use tokio::sync::oneshot;
 
-/// A source that can be dropped on a thread of its own.
+/// A source that can be dropped on a separate thread.
 pub(crate) struct Held<S> {
     /// `None` only while this is dropped or taken apart.
     source: Option<S>,
@@ -41,7 +41,7 @@ impl<S> Held<S> {
 }
 
 impl<S: Send + 'static> Held<S> {
-    /// Makes the source be dropped on a thread of its own from now on.
+    /// Makes the source drop on a separate thread from now on.
     pub(crate) const fn close_elsewhere(&mut self) {
         self.close = Some(|source| {
             // If no thread can be started, it is dropped here, with its closure.
@@ -66,7 +66,7 @@ impl<S: fmt::Debug> fmt::Debug for Held<S> {
 
 const HELD: &str = "a source is held until its holder is dropped";
 
-/// Work on a thread of its own, and its result.
+/// Work on a separate thread, and its result.
 pub(crate) struct Work<T> {
     thread: JoinHandle<()>,
     done: oneshot::Receiver<T>,

@@ -33,7 +33,7 @@ impl<T: Send + Sync + 'static> Broadcast<T> {
     }
 
     /// Publishes all pending events, as a capture task does before it sleeps. Lossless subscribers
-    /// have to have room.
+    /// must have room.
     pub fn publish(&self, pending: &mut Vec<T>) {
         if self.sender.skip(pending.len()) {
             return pending.clear();

@@ -90,9 +90,9 @@ pub use work::work;
 #[cfg(feature = "flow")]
 pub use broadcast::{
     Broadcast, BroadcastRecvError, BroadcastStats, EventBatch, FlowBroadcast, FlowSubscriber,
-    FlowWorkers, PacketBroadcast, PacketSubscriber, Published, RecordWorkers, SessionBroadcast,
-    SessionBroadcastStats, SharedEvent, SharedPacket, SharedPackets, Subscriber, SubscriberStats,
-    WorkerEvent, Workers,
+    FlowWorkers, PacketBroadcast, PacketSubscriber, Published, RecordBroadcast, RecordWorkers,
+    SessionBroadcast, SessionBroadcastStats, SharedEvent, SharedPacket, SharedPackets, Subscriber,
+    SubscriberStats, WorkerEvent, Workers,
 };
 #[cfg(feature = "flow")]
 pub use conversation::{

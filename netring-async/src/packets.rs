@@ -84,7 +84,7 @@ impl<S, T, F> PacketStream<S, T, F> {
         }
     }
 
-    /// Packets that were taken from the source and not yet yielded.
+    /// Packets taken from the source and not yet yielded.
     pub fn queued(&self) -> usize {
         self.queue.len()
     }

@@ -20,9 +20,9 @@ use crate::gathered::Gathered;
 /// [`AsyncSource::record_stream`].
 ///
 /// A record is yielded when its flow ends; with [active timeouts](netring_flow::Timeouts::active)
-/// also while the flow lives. It has all that a [`FlowRecorder`] sees in the segments, unlike one
-/// made of a [`FlowStream`](crate::FlowStream)'s event. The recorder keeps about 600 bytes per
-/// active flow.
+/// also while the flow lives. It has everything that a [`FlowRecorder`] sees in the segments,
+/// unlike a record made from a [`FlowStream`](crate::FlowStream)'s event. The recorder keeps about
+/// 600 bytes per active flow.
 ///
 /// The stream ends and fails as [`FlowStream`](crate::FlowStream) does: all flows end first, each
 /// with its record, then the error of the source is yielded, then the stream ends. It queues the
@@ -50,8 +50,8 @@ pub struct RecordStream<S, E: Extract<Key = FiveTupleKey>> {
 impl<S: PacketSource> AsyncSource<S> {
     /// Makes a record of each flow, with the default settings.
     ///
-    /// The key is that of [`FiveTuple`](netring_flow::extract::FiveTuple), or of an extractor of
-    /// your own with the same key.
+    /// The key is that of [`FiveTuple`](netring_flow::extract::FiveTuple), or of a custom extractor
+    /// with the same key.
     ///
     /// # Panics
     /// The stream of a live source panics when it waits while there are flows, if the runtime was
@@ -60,9 +60,9 @@ impl<S: PacketSource> AsyncSource<S> {
         self.record_stream_with(FlowTracker::new(extract), FlowRecorder::new())
     }
 
-    /// Makes records by this tracker and this recorder, which may have other settings, or flows
-    /// and records already: [`RecordStream::into_parts`] returns them. Flows that the tracker
-    /// knows and the recorder does not have incomplete records.
+    /// Makes records with this tracker and this recorder, which may have other settings, or flows
+    /// and records already: [`RecordStream::into_parts`] returns them. Flows known to the tracker
+    /// but not to the recorder have incomplete records.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -116,15 +116,15 @@ impl<S, E: Extract<Key = FiveTupleKey>> RecordStream<S, E> {
         self.inner.queued()
     }
 
-    /// Stops the stream: no more packets are taken. It yields what is queued, then the record of
-    /// each flow that is left, with the reason
-    /// [`SourceEnded`](netring_flow::EndReason::SourceEnded) unless it is closed or was idle for
-    /// too long; then it ends.
+    /// Stops the stream: no more packets are taken. It yields the queued records, then the record
+    /// of each remaining flow, with the reason
+    /// [`SourceEnded`](netring_flow::EndReason::SourceEnded) unless the flow is closed or was idle
+    /// for too long; then it ends.
     pub fn stop(&mut self) {
         self.inner.flows.stop();
     }
 
-    /// Ends the stream as [`stop`](Self::stop) does, but behind the packets that are in the ring of
+    /// Ends the stream as [`stop`](Self::stop) does, but after the packets that are in the ring of
     /// a live source now: see [`FlowStream::drain`](crate::FlowStream::drain).
     pub fn drain(&mut self)
     where
@@ -134,7 +134,7 @@ impl<S, E: Extract<Key = FiveTupleKey>> RecordStream<S, E> {
     }
 
     /// Returns a handle that stops the source from any thread or task, with the same effect as
-    /// [`stop`](Self::stop). It works on after [`broadcast`](Self::broadcast), too.
+    /// [`stop`](Self::stop). It still works after [`broadcast`](Self::broadcast).
     pub fn stop_handle(&self) -> StopHandle
     where
         S: Stop,
@@ -142,7 +142,7 @@ impl<S, E: Extract<Key = FiveTupleKey>> RecordStream<S, E> {
         self.inner.flows.source.stop_handle()
     }
 
-    /// Returns the source, the tracker with its flows, the recorder with what it knows of them, and
+    /// Returns the source, the tracker with its flows, the recorder with its data about them, and
     /// the records that are not yet yielded, oldest first.
     pub fn into_parts(
         self,
@@ -173,9 +173,8 @@ where
     S: PacketSource + Send + 'static,
     E: Extract<Key = FiveTupleKey>,
 {
-    /// [Drains](Self::drain) the stream, closes the source, and returns all items that were left:
-    /// the records that were queued, those of all flows, and the error if the source had failed,
-    /// oldest first.
+    /// [Drains](Self::drain) the stream, closes the source, and returns all remaining items: the
+    /// queued records, those of all flows, and the error if the source had failed, oldest first.
     ///
     /// That is at least one record per flow. To take them one by one, [`drain`](Self::drain) the
     /// stream and read it to its end. If the wait is cancelled, the items are lost.

@@ -20,11 +20,11 @@ use crate::gathered::Gathered;
 /// The messages that the two ends of each flow exchange, as a stream of [`SessionEvent`]s, from
 /// [`AsyncSource::session_stream`].
 ///
-/// Each flow of interest has a [`Parser`] of its own. A parser that fails or panics ends its
-/// session with the reason, and nothing else. Sides are initiator and responder. The stream ends
-/// and fails as [`FlowStream`](crate::FlowStream) does: sessions end first, then the error of the
-/// source is yielded, then the stream ends. It queues the events of at most one batch of packets.
-/// Cancelling `next()` loses nothing.
+/// Each flow of interest has its own [`Parser`]. A parser that fails or panics ends only its
+/// session, with the reason. Sides are initiator and responder. The stream ends and fails as
+/// [`FlowStream`](crate::FlowStream) does: sessions end first, then the error of the source is
+/// yielded, then the stream ends. It queues the events of at most one batch of packets. Cancelling
+/// `next()` loses nothing.
 ///
 /// ```no_run
 /// use futures::StreamExt;
@@ -61,7 +61,7 @@ pub(crate) type Streams<K, P> = Reassembler<K, Sessions<K, P>>;
 impl<S: PacketSource> AsyncSource<S> {
     /// Reports the messages of flows of interest: the streams of TCP connections are reassembled,
     /// and the packets of other flows are datagrams. Each flow gets the parser that `start` returns
-    /// for its first packet, or none. All settings are the defaults; see
+    /// for its first packet, if any. All settings are the defaults; see
     /// [`session_stream_with`](Self::session_stream_with) for others.
     ///
     /// # Panics
@@ -97,9 +97,9 @@ impl<S: PacketSource> AsyncSource<S> {
         self.session_stream(extract, subscription.when(is_datagram), start)
     }
 
-    /// Reports sessions by this tracker and this reassembler, which may have other settings, or
-    /// flows and sessions already: [`SessionStream::into_parts`] returns them. Flows that the
-    /// tracker knows and the reassembler does not have no session.
+    /// Reports sessions with this tracker and this reassembler, which may have other settings, or
+    /// flows and sessions already: [`SessionStream::into_parts`] returns them. Flows known to the
+    /// tracker but not to the reassembler have no session.
     ///
     /// ```no_run
     /// use netring_flow::reassembly::{Reassembler, ReassemblyConfig, Subscription};
@@ -142,7 +142,7 @@ impl<S, E: Extract, P: Parser> SessionStream<S, E, P> {
         self.inner.flows.tracker.stats()
     }
 
-    /// What became of the payload of the flows that have a parser.
+    /// The outcome of the payload of flows with a parser.
     pub fn reassembly_stats(&self) -> ReassemblyStats
     where
         E::Key: Clone,
@@ -150,7 +150,7 @@ impl<S, E: Extract, P: Parser> SessionStream<S, E, P> {
         self.inner.visitor.stats()
     }
 
-    /// What became of the sessions so far.
+    /// The outcome of the sessions so far.
     pub const fn session_stats(&self) -> SessionStats
     where
         E::Key: Clone,
@@ -158,14 +158,14 @@ impl<S, E: Extract, P: Parser> SessionStream<S, E, P> {
         self.inner.visitor.visitor().stats()
     }
 
-    /// Stops the stream: no more packets are taken. It yields what is queued, then the end of each
-    /// session, with the reason [`SourceEnded`](netring_flow::EndReason::SourceEnded) unless it is
-    /// closed or was idle for too long; then it ends.
+    /// Stops the stream: no more packets are taken. It yields the queued events, then the end of
+    /// each session, with the reason [`SourceEnded`](netring_flow::EndReason::SourceEnded) unless
+    /// its flow is closed or was idle for too long; then it ends.
     pub fn stop(&mut self) {
         self.inner.flows.stop();
     }
 
-    /// Ends the stream as [`stop`](Self::stop) does, but behind the packets that are in the ring of
+    /// Ends the stream as [`stop`](Self::stop) does, but after the packets that are in the ring of
     /// a live source now: see [`FlowStream::drain`](crate::FlowStream::drain).
     pub fn drain(&mut self)
     where
@@ -175,7 +175,7 @@ impl<S, E: Extract, P: Parser> SessionStream<S, E, P> {
     }
 
     /// Returns a handle that stops the source from any thread or task, with the same effect as
-    /// [`stop`](Self::stop). It works on after [`broadcast`](Self::broadcast), too.
+    /// [`stop`](Self::stop). It still works after [`broadcast`](Self::broadcast).
     pub fn stop_handle(&self) -> StopHandle
     where
         S: Stop,
@@ -225,9 +225,9 @@ where
     E: Extract,
     P: Parser,
 {
-    /// [Drains](Self::drain) the stream, closes the source, and returns all items that were left:
-    /// the events that were queued and those of the last packets, the ends of all sessions, and the
-    /// error if the source had failed, oldest first. If the wait is cancelled, the items are lost.
+    /// [Drains](Self::drain) the stream, closes the source, and returns all remaining items: the
+    /// queued events and those of the last packets, the ends of all sessions, and the error if the
+    /// source had failed, oldest first. If the wait is cancelled, the items are lost.
     pub async fn shutdown(self) -> Vec<Result<SessionEvent<E::Key, P::Message>, Error>> {
         self.inner.shutdown().await
     }

@@ -15,7 +15,7 @@ use crate::held::Held;
 use crate::time_slice::TimeSlice;
 use pause::Pause;
 
-/// A [`PacketSink`] whose room and completions can be awaited.
+/// A [`PacketSink`] with awaitable room and completions.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -33,10 +33,10 @@ use pause::Pause;
 /// # }
 /// ```
 ///
-/// Every wait can be cancelled at any moment: a frame was committed or it was not, in the step that
-/// returns. Frames that were committed stay in the sink.
+/// Every wait can be cancelled at any moment: each frame is either committed or not in the step
+/// that returns. Committed frames stay in the sink.
 ///
-/// A link that goes down is not an error: the frames stay in the sink, and the wait goes on until
+/// A link that goes down is not an error: the frames stay in the sink, and the wait continues until
 /// the link is up. To wait for a limited time, use a timeout, or [`drain`](Self::drain).
 ///
 /// A task that always finds room yields to timers and other tasks after a millisecond.
@@ -46,9 +46,9 @@ use pause::Pause;
 /// No sink announces reliably that it has room: a packet socket is writable long before its ring
 /// is, and reports nothing at all if the queue of the interface is full. So a wait ends when the
 /// descriptor announces something *and* frames were completed, or after a pause, which doubles from
-/// 50 µs to a quarter of a second while nothing happens. A task that waits for an interface that
-/// takes nothing wakes up fewer than ten times a second; one whose frames go out at any rate waits
-/// for a fraction of the time that a frame takes.
+/// 50 µs to a quarter of a second while nothing happens. A task that waits for a stalled interface
+/// wakes up fewer than ten times a second; a task with frames going out at any rate waits for a
+/// fraction of the time that a frame takes.
 #[derive(Debug)]
 pub struct AsyncSink<S> {
     // Dropped first: the runtime forgets the set before the sink closes its descriptor.
@@ -59,8 +59,8 @@ pub struct AsyncSink<S> {
 
 impl<S: PacketSink + AsFd> AsyncSink<S> {
     /// Copies a frame into the sink and commits it, waiting for room if necessary. While there is
-    /// none, frames that were committed before are flushed. The frame itself is on its way after
-    /// the next [`flush`](Self::flush).
+    /// none, frames that were committed before are flushed. The frame itself is sent by the next
+    /// [`flush`](Self::flush).
     ///
     /// # Errors
     /// [`Error::FrameLength`] for a frame that is empty or too long, or what ends the sink:
@@ -86,8 +86,8 @@ impl<S: PacketSink + AsFd> AsyncSink<S> {
     /// The errors of [`send`](Self::send).
     pub async fn slot(&mut self, len: usize) -> Result<S::Slot<'_>, Error> {
         self.pause.start();
-        // Each slot but the last is dropped at once, which leaves no trace: one that is returned
-        // from a loop would be lent for all of it.
+        // Each slot but the last is dropped at once, without effect: a slot returned from a loop
+        // would be borrowed for the whole loop.
         self.proceed().await;
         while self.sink.get_mut().slot(len)?.is_none() {
             self.flush_some()?;
@@ -113,8 +113,8 @@ impl<S: PacketSink + AsFd> AsyncSink<S> {
         Ok(())
     }
 
-    /// Sends everything that was committed, and waits until the fate of each frame is known or the
-    /// time is over. Returns how many frames are still in flight; `None` waits forever.
+    /// Sends all committed frames, and waits until the fate of each is known or the timeout
+    /// expires. Returns how many frames are still in flight; `None` waits forever.
     ///
     /// # Errors
     /// [`Error::InterfaceRemoved`], or the failed call.
@@ -145,7 +145,7 @@ impl<S: PacketSink + AsFd> AsyncSink<S> {
             if left.is_zero() {
                 break;
             }
-            // What the kernel does not take now waits for the next frame.
+            // Frames that the kernel does not take now wait for the next one.
             self.flush_some()?;
             self.time_slice.rest();
             self.pause.sleep(left)?;
@@ -164,12 +164,12 @@ impl<S: PacketSink + AsFd> AsyncSink<S> {
         self.sink.get_mut().stats()
     }
 
-    /// Lets other tasks run after a time slice: a flush sends up to a whole ring.
+    /// Lets other tasks run after a time slice: a flush may send a whole ring.
     async fn proceed(&mut self) {
         poll_fn(|cx| self.time_slice.poll_proceed(cx)).await;
     }
 
-    /// Waits until it may help to try again, and not longer than `limit`.
+    /// Waits until a retry may help, but no longer than `limit`.
     async fn pause(&mut self, limit: Option<Duration>) -> Result<(), Error> {
         self.time_slice.rest();
         let (pause, sink) = (&mut self.pause, self.sink.get_mut());

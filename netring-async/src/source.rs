@@ -17,7 +17,7 @@ pub use open::OpenAsync;
 
 pub(crate) use open::{in_a_runtime, no_thread, register, register_set};
 
-/// A [`PacketSource`] whose batches can be awaited.
+/// A [`PacketSource`] with awaitable batches.
 ///
 /// [`next_batch`](Self::next_batch) lends batches as the source itself does, without a copy. Every
 /// wait can be cancelled at any moment, by `select!` or a timeout, without losing a packet: a batch
@@ -36,18 +36,18 @@ pub(crate) use open::{in_a_runtime, no_thread, register, register_set};
 /// # }
 /// ```
 ///
-/// This loop ends when a capture is stopped or a file is at its end. It goes on while an interface
-/// is silent or down, and returns an error if the interface is removed.
+/// This loop ends when a capture is stopped or a file is at its end. It continues while an
+/// interface is silent or down, and returns an error if the interface is removed.
 ///
 /// A task that always finds packets yields to timers and other tasks after a millisecond.
 ///
 /// # Opening and closing
 ///
 /// The kernel needs time to allocate a ring and to close a packet socket. Opening a capture with
-/// the default settings takes 20 to 170 ms: about 12 ms until every processor has let go of the
+/// the default settings takes 20 to 170 ms: about 12 ms until every processor has released the
 /// socket's state, and the rest to clear and map 64 MiB. Closing takes 20 to 35 ms, nearly all of
-/// it the same wait; 10 to 20 ms for a packet socket without a ring. The thread is blocked
-/// meanwhile. To keep a runtime's other tasks running, most of this happens on other threads:
+/// it the same wait; 10 to 20 ms for a packet socket without a ring. The thread blocks meanwhile.
+/// To keep a runtime's other tasks running, most of this happens on other threads:
 ///
 /// | | opened | closed |
 /// |---|---|---|
@@ -55,9 +55,9 @@ pub(crate) use open::{in_a_runtime, no_thread, register, register_set};
 /// | [`open`](Self::open) | in place | on a thread of its own |
 /// | [`new`](Self::new) | by you | in place; on a thread of its own after [`close_in_background`](Self::close_in_background), and in a broadcast |
 ///
-/// A source that is closed on a thread of its own is closed shortly after it is dropped. Await
-/// [`close`](Self::close) before you open the same queue of an interface again, or rely on the end
-/// of promiscuous mode.
+/// A source that closes on a separate thread is closed shortly after it is dropped. Await
+/// [`close`](Self::close) before you open the same queue of an interface again, or rely on
+/// promiscuous mode having ended.
 #[derive(Debug)]
 pub struct AsyncSource<S> {
     // Dropped first: the runtime forgets the set before the source closes its members.
@@ -72,7 +72,7 @@ pub struct AsyncSource<S> {
 impl<S: PacketSource> AsyncSource<S> {
     /// Waits for a batch. Returns `None` once the source has ended or was stopped.
     ///
-    /// A link that goes down is not the end, nor an error: the wait goes on, and
+    /// A link that goes down is neither the end nor an error: the wait continues, and
     /// [`Stats::link_downs`] counts it. The same is true of every error that is not
     /// [terminal](Error::is_terminal).
     ///
@@ -109,7 +109,7 @@ impl<S: PacketSource> AsyncSource<S> {
                 Ok(Readiness::Ended) => return Poll::Ready(Ok(false)),
                 Ok(Readiness::Empty) => {}
                 Err(error) if error.is_terminal() => return Poll::Ready(Err(error)),
-                // A report, such as that the link went down: the source goes on.
+                // A report, such as that the link went down: the source continues.
                 Err(_) => continue,
             }
             self.empty = true;
@@ -125,8 +125,8 @@ impl<S: PacketSource> AsyncSource<S> {
         }
     }
 
-    /// Returns a handle that stops the source from any thread or task: it has ended then, for this
-    /// value and for every stream or broadcast that is made from it.
+    /// Returns a handle that ends the source from any thread or task, for this value and for every
+    /// stream or broadcast made from it.
     pub fn stop_handle(&self) -> StopHandle
     where
         S: Stop,

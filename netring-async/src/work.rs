@@ -13,10 +13,9 @@ use tokio::io::unix::AsyncFd;
 use crate::source::{lost_runtime, register_set};
 use crate::time_slice::TimeSlice;
 
-/// Does work such as that of a bridge in the current task, as
-/// [`wait::work`](netring_sys::wait::work) does on a thread. It yields to timers and other tasks
-/// after a millisecond, and can be cancelled at any moment: the work is then as it was after a
-/// step.
+/// Runs work such as a bridge in the current task, as [`wait::work`](netring_sys::wait::work) does
+/// on a thread. It yields to timers and other tasks after a millisecond, and can be cancelled at
+/// any moment: the work then stays in the state after its last step.
 ///
 /// # Errors
 /// The terminal errors of [`Work::step`]; [`Error::Config`] outside a tokio runtime; the failed
@@ -65,7 +64,7 @@ impl Waits {
                     self.set_timer(at_most)?;
                     // Cleared before the next step looks: an edge between the two causes a spurious
                     // step, never a missed one. The set announces edges only, so a source that is
-                    // readable all the time does not keep the task awake.
+                    // always readable does not keep the task awake.
                     ready!(self.set.poll_read_ready(cx))
                         .map_err(lost_runtime)?
                         .clear_ready();

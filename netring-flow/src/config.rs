@@ -39,23 +39,23 @@ impl TrackerConfig {
     /// The maximum number of flows held at once, a hard bound. Default: 1 048 576; range: 1 to 2³¹.
     ///
     /// A flow with the built-in key takes about 250 bytes, which are allocated only as needed. From
-    /// 15⁄16 of the bound on, timeouts are a quarter of their settings, and half-open flows go
-    /// first. At the bound, each new flow replaces another, in this order: closed, half-open, seen
-    /// in one direction only, and last the one that was idle longest.
+    /// 15⁄16 of the bound on, timeouts are a quarter of their settings, and half-open flows are
+    /// evicted first. At the bound, each new flow replaces another, in this order: closed,
+    /// half-open, seen in one direction only, and finally the one that has been idle longest.
     #[must_use]
     pub const fn max_flows(mut self, flows: usize) -> Self {
         self.max_flows = flows;
         self
     }
 
-    /// The maximum number of bytes that flows take, a hard bound beside
-    /// [`max_flows`](Self::max_flows): the smaller of the two holds, and what happens near it is
-    /// the same. Default: no bound.
+    /// The maximum number of bytes that flows take, a hard bound in addition to
+    /// [`max_flows`](Self::max_flows): the smaller of the two applies, and the tracker treats both
+    /// alike. Default: no bound.
     ///
-    /// A flow counts with its record, what is beside it and its share of the index at its largest:
-    /// 284 bytes with the built-in key, 380 with [`round_trips`](Self::round_trips). What a key of
-    /// your own points to is not counted, nor are remembered fragments
-    /// ([`max_fragmented`](Self::max_fragmented)). Less than one flow is an error.
+    /// Each flow counts its record, its side data and its share of the index at full size: 284
+    /// bytes with the built-in key, 380 with [`round_trips`](Self::round_trips). Memory that a
+    /// custom key points to is not counted, nor are remembered fragments
+    /// ([`max_fragmented`](Self::max_fragmented)). A bound below one flow is an error.
     #[must_use]
     pub const fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
@@ -64,7 +64,7 @@ impl TrackerConfig {
 
     /// Whether the round-trip times of TCP connections are measured, from the handshake and from
     /// data ([`DirectionStats::round_trip`](crate::DirectionStats::round_trip)). Default: no; it
-    /// takes 96 bytes of memory for each flow and some nanoseconds for each segment.
+    /// costs 96 bytes per flow and a few nanoseconds per segment.
     #[must_use]
     pub const fn round_trips(mut self, measure: bool) -> Self {
         self.round_trips = measure;
@@ -78,8 +78,8 @@ impl TrackerConfig {
         self
     }
 
-    /// Whether a new TCP connection that reuses the ports of one that is closed, or established and
-    /// idle, is a flow of its own. Default: yes.
+    /// Whether a new TCP connection that reuses the ports of a closed, or established and idle,
+    /// connection starts a new flow. Default: yes.
     #[must_use]
     pub const fn split_port_reuse(mut self, split: bool) -> Self {
         self.split_port_reuse = split;
@@ -87,52 +87,54 @@ impl TrackerConfig {
     }
 
     /// How many fragmented IP packets are remembered at once, so that their later fragments count
-    /// in the flow of the first; and as many whose first fragment has not come, which wait for it
-    /// ([`UntrackedStats::waiting`](crate::UntrackedStats::waiting)). Default: 4096; range: 0 to
-    /// 2²⁴.
+    /// in the flow of the first. The same number may wait for a first fragment that has not arrived
+    /// yet ([`UntrackedStats::waiting`](crate::UntrackedStats::waiting)). Default: 4096; range: 0
+    /// to 2²⁴.
     ///
     /// Each takes at most 500 bytes with the built-in key, and at most 640 if its first fragment is
-    /// missing; none before a fragment arrives. If there are more, the newest displaces the oldest
-    /// of its kind ([`FragmentStats::forgotten`](crate::FragmentStats::forgotten)). With 0, later
-    /// fragments are in no flow.
+    /// missing; nothing is allocated before a fragment arrives. Beyond the limit, the newest
+    /// displaces the oldest of its kind
+    /// ([`FragmentStats::forgotten`](crate::FragmentStats::forgotten)). With 0, later fragments
+    /// belong to no flow.
     #[must_use]
     pub const fn max_fragmented(mut self, packets: usize) -> Self {
         self.max_fragmented = packets;
         self
     }
 
-    /// How long after its first fragment a packet is remembered, in packet time, and how long
-    /// others wait for the first. Default: 30 s, as long as Linux waits (`net.ipv4.ipfrag_time`).
+    /// How long a packet is remembered after its first fragment, in packet time, and how long later
+    /// fragments wait for a missing first. Default: 30 s, as long as Linux waits
+    /// (`net.ipv4.ipfrag_time`).
     #[must_use]
     pub const fn fragment_timeout(mut self, timeout: Duration) -> Self {
         self.fragment_timeout = timeout;
         self
     }
 
-    /// Puts fragmented IP packets together, in at most this many bytes of memory. Default: 0, which
-    /// means that they are not put together.
+    /// Reassembles fragmented IP packets in at most this many bytes of memory. Default: 0, which
+    /// disables it.
     ///
-    /// A visitor then sees a TCP segment or a datagram as it was sent, with the fragment that
-    /// completes it ([`Piece::PutTogether`](crate::extract::Piece::PutTogether)), so that
-    /// [`reassembly`](crate::reassembly), [`session`](crate::session) and
-    /// [`export`](crate::export) have all of it, and each byte once. What counts in a flow stays
-    /// the same: each fragment does. A visitor without segments costs nothing: no fragment is kept
-    /// for it.
+    /// A visitor then sees a TCP segment or a datagram as it was sent, together with the fragment
+    /// that completes it ([`Piece::PutTogether`](crate::extract::Piece::PutTogether)), so that
+    /// [`reassembly`](crate::reassembly), [`session`](crate::session) and [`export`](crate::export)
+    /// receive every byte exactly once. Flow counters do not change: each fragment still counts. If
+    /// the visitor takes no segments, no fragment is kept.
     ///
-    /// At most a packet for each 4096 bytes is kept at once, and no more than
+    /// At most one packet per 4096 bytes is kept at once, and no more than
     /// [`max_fragmented`](Self::max_fragmented); the oldest makes room for the newest. A packet of
-    /// 64 KiB takes 66 KiB in fragments of 1500 bytes, and at most 260 KiB in the smallest that
-    /// there are. A buffer of 64 KiB for the packet that is shown comes on top, and another for
-    /// each tunnel whose packets are fragmented too. What becomes of the packets is in
-    /// [`DefragmentStats`](crate::DefragmentStats). It needs `max_fragmented` above 0.
+    /// 64 KiB takes 66 KiB in fragments of 1500 bytes, and at most 260 KiB in the smallest possible
+    /// fragments. A 64 KiB output buffer comes on top, and another for each level of tunnel with
+    /// fragmented packets. [`DefragmentStats`](crate::DefragmentStats) counts the outcomes.
+    /// Requires `max_fragmented` above 0.
     #[must_use]
     pub const fn defragment(mut self, max_bytes: usize) -> Self {
         self.defragment = max_bytes;
         self
     }
 
-    /// Which bytes a packet gets if its fragments overlap, for IPv4. Default: those that came
-    /// first. IPv6 packets whose fragments overlap are given up, as every receiver does (RFC 5722).
+    /// Which bytes a packet gets if its fragments overlap, for IPv4. Default: those that arrived
+    /// first. IPv6 packets with overlapping fragments are dropped, as every receiver does (RFC
+    /// 5722).
     #[must_use]
     pub const fn fragment_overlap(mut self, policy: OverlapPolicy) -> Self {
         self.fragment_overlap = policy;
@@ -281,8 +283,7 @@ impl Timeouts {
     /// How often a long-lived flow is reported ([`FlowEvent::Tick`](crate::FlowEvent::Tick)).
     /// Default: 1800 s; less than 0.13 s counts as 0.13 s.
     ///
-    /// If several reports became due while no packet arrived, each is made, at most 64 for one
-    /// flow.
+    /// If several reports came due while no packet arrived, all are made, up to 64 per flow.
     #[must_use]
     pub const fn active(mut self, timeout: Duration) -> Self {
         self.active = timeout;

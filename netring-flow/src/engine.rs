@@ -1,4 +1,4 @@
-//! What packets and time do to the flows.
+//! The effect of packets and time on flows.
 
 mod by_key;
 mod count;
@@ -42,7 +42,7 @@ pub(crate) const fn bytes_per_flow<K>(config: &TrackerConfig) -> usize {
     table::bytes_per_flow::<K>() + trips
 }
 
-/// The flows, and what is scheduled for them.
+/// The flows and their timers.
 #[derive(Debug)]
 pub(crate) struct Engine<K> {
     pub(crate) table: Table<K>,
@@ -51,10 +51,11 @@ pub(crate) struct Engine<K> {
     queues: Lists<QUEUE>,
     /// The keys of recently closed connections.
     closed: RecentlyClosed,
+    doubts: tcp::Doubts,
     limits: Limits,
     pub(crate) by_key: ByKey<K>,
     pub(crate) fragments: Fragments<K>,
-    /// If they are measured.
+    /// Present if they are measured.
     round_trips: Option<RoundTrips>,
     /// In an emergency, timeouts are shortened.
     emergency: bool,
@@ -82,6 +83,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             wheel: Wheel::new(),
             queues: Lists::new(evict::QUEUES),
             closed: RecentlyClosed::default(),
+            doubts: tcp::Doubts::default(),
             limits: Limits::new(config, bytes_per_flow::<K>(config)),
             by_key: ByKey(None),
             fragments: Fragments::new(config),
@@ -97,8 +99,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// Advances the time to that of a packet. If that is far enough to matter, it first ends the
-    /// flows that are due by then.
+    /// Advances the time to that of a packet. If the step is large enough to matter, first ends the
+    /// flows due by then.
     #[inline]
     pub(crate) fn advance(&mut self, time: Timestamp, visitor: &mut impl FlowVisitor<K>) {
         let nanos = time.as_nanos();
@@ -198,8 +200,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         self.end_emergency(visitor);
     }
 
-    /// Adds what was measured to the statistics of a flow. In place: a copy would cost more than
-    /// all else that an end takes.
+    /// Adds the measurements to a flow's statistics, in place: a copy would cost more than the rest
+    /// of ending a flow.
     #[inline]
     fn add_measured(&self, slot: Slot, stats: &mut FlowStats) {
         if let Some(trips) = &self.round_trips {

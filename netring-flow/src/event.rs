@@ -137,7 +137,7 @@ pub enum FlowEvent<K> {
     },
 }
 
-// Events are queued and copied in batches, so a flow's statistics are behind a pointer.
+// Events are queued and copied in batches, so a flow's statistics are boxed.
 const _: () = assert!(size_of::<FlowEvent<FiveTupleKey>>() <= 128);
 
 impl<K> FlowEvent<K> {
@@ -190,7 +190,8 @@ pub enum Anomaly {
     /// flow.
     TcpFlags,
     /// A TCP segment with RST or FIN that its receiver would not accept, because it is outside the
-    /// receiver's window (RFC 9293, RFC 5961). It counts as a packet and closes nothing.
+    /// receiver's window (RFC 9293, RFC 5961). It counts as a packet and closes
+    /// nothing, unless its receiver acknowledges it: a FIN then counts, with the acknowledgement.
     OutOfWindow,
     /// The table is nearly full: from now on timeouts are shortened and half-open flows are shed.
     EmergencyBegan,

@@ -1,7 +1,7 @@
 //! Flow records for other programs: a stable record of a flow, and encoders for it.
 //!
 //! Nothing here does I/O: the encoders append to a `Vec<u8>` that the caller writes and reuses, and
-//! they allocate nothing per record once that has grown.
+//! they allocate nothing per record once the buffer has grown.
 //!
 //! | encoder | format |
 //! |---|---|
@@ -10,8 +10,8 @@
 //! | [`Eve`] | `flow` and `netflow` events of Suricata's EVE log |
 //! | [`Ipfix`] | IPFIX messages (RFC 7011) with bidirectional flows (RFC 5103) |
 //!
-//! A [`FlowRecord`] comes from a [`FlowEvent`](crate::FlowEvent), which is enough for counters and
-//! times:
+//! A [`FlowRecord`] can be built from a [`FlowEvent`](crate::FlowEvent), which is enough for
+//! counters and times:
 //!
 //! ```
 //! use netring_flow::FlowEvent;
@@ -25,9 +25,9 @@
 //! }
 //! ```
 //!
-//! or from a [`FlowRecorder`], a visitor that looks at each segment too. It adds what the tracker
-//! does not keep: the bytes that were missed, Zeek's full history and connection state, bytes by
-//! sequence number, all TCP flags, zero windows, and the type of ICMP messages.
+//! or by a [`FlowRecorder`], a visitor that also looks at each segment. It adds facts that the
+//! tracker does not keep: missed bytes, Zeek's full history and connection state, bytes by sequence
+//! number, all TCP flags, zero windows, and the type of ICMP messages.
 //!
 //! With tokio, `AsyncSource::record_stream` of netring-async does this for any source.
 //!
@@ -68,12 +68,12 @@
 //! }
 //! ```
 
-// What a flow is reported as.
+// The record of a flow.
 mod conn_state;
 mod letters;
 mod record;
 
-// What a flow's segments say beyond the tracker's statistics.
+// Facts from a flow's segments beyond the tracker's statistics.
 mod recorder;
 
 // Formats.
@@ -88,6 +88,6 @@ pub use eve::Eve;
 pub use ipfix::{Ipfix, IpfixBuilder};
 pub use json::JsonLines;
 pub use letters::Letters;
-pub use record::{FlowRecord, IcmpKind, RecordKind, SideRecord, TunnelRecord};
+pub use record::{FlowRecord, IcmpKind, MplsRecord, RecordKind, SideRecord, TunnelRecord};
 pub use recorder::FlowRecorder;
 pub use zeek::ConnLog;

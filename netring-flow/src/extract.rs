@@ -1,4 +1,4 @@
-//! Extractors: from a packet to the key of its flow.
+//! Extractors, which read the key of a packet's flow.
 
 mod five_tuple;
 #[cfg(feature = "flowscope")]
@@ -20,7 +20,7 @@ pub(crate) use key::icmp_counterpart;
 pub use key::{CommunityId, FiveTupleKey};
 pub use tunnels::{TunnelKind, Tunnels};
 
-/// Reads from a packet which flow it belongs to. [`FiveTuple`] is the built-in extractor; with the
+/// Determines which flow a packet belongs to. [`FiveTuple`] is the built-in extractor; with the
 /// feature `flowscope`, `Flowscope` adapts any `flowscope::FlowExtractor`.
 ///
 /// The tracker calls it once for each packet.
@@ -74,7 +74,7 @@ pub trait Extract: Send + 'static {
     /// Reads the length on the wire, in bytes, of the IP packet whose flow
     /// [`extract`](Self::extract) returns, with its header and without padding. Called only for
     /// visitors that ask for it ([`FlowVisitor::IP_LENGTHS`](crate::FlowVisitor::IP_LENGTHS)).
-    /// Default: `None`, which stands for that of the outermost IP packet.
+    /// Default: `None`, which stands for the length of the outermost IP packet.
     fn ip_len(&self, packet: &Packet<'_>) -> Option<u32> {
         let _ = packet;
         None
@@ -84,7 +84,7 @@ pub trait Extract: Send + 'static {
     /// [`Skip::Fragment`] for a first fragment too: the tracker then asks for its
     /// [`fragments`](Self::fragments), and for its flow by `extract`. If it returns
     /// [`Skip::TooDeep`] and `extract` a flow, the packet counts in both. Default: `extract`, which
-    /// suits an extractor that knows no fragments.
+    /// suits an extractor that ignores fragments.
     ///
     /// # Errors
     /// Those of [`extract`](Self::extract).
@@ -94,22 +94,22 @@ pub trait Extract: Send + 'static {
     }
 
     /// Reports to `each` which IP packet a fragment is a part of, so that later fragments count in
-    /// the flow of the first. Called only for packets of which
-    /// [`extract_whole`](Self::extract_whole) returned [`Skip::Fragment`]. If a tunnel's packets
-    /// are fragmented as well as what they carry, one packet is a part of several, which are
-    /// reported outermost first; a later fragment follows the last one, and the first is the one
-    /// that is put together ([`TrackerConfig::defragment`](crate::TrackerConfig::defragment)).
-    /// Default: none, so later fragments are in no flow.
+    /// the flow of the first. Called only for packets for which
+    /// [`extract_whole`](Self::extract_whole) returned [`Skip::Fragment`]. If both a tunnel's
+    /// packets and the packets they carry are fragmented, one frame is part of several packets,
+    /// reported outermost first; a later fragment follows the last one, and the first is put
+    /// together ([`TrackerConfig::defragment`](crate::TrackerConfig::defragment)). Default: none,
+    /// so later fragments belong to no flow.
     fn fragments(&self, packet: &Packet<'_>, each: &mut dyn FnMut(Fragment)) {
         let _ = (packet, each);
     }
 
-    /// Reads the transport header and the payload of an IP packet that was put together, of which
-    /// the first fragment is in this flow. The packet has neither a link layer nor IP options.
-    /// Default: [`extract`](Self::extract), whose key is not looked at.
+    /// Reads the transport header and the payload of a reassembled IP packet with its first
+    /// fragment in this flow. The packet has neither a link layer nor IP options. Default:
+    /// [`extract`](Self::extract), with its key ignored.
     ///
     /// # Errors
-    /// [`Skip`] if it is no packet of the flow.
+    /// [`Skip`] if it is not a packet of the flow.
     fn put_together(
         &self,
         packet: &Packet<'_>,
@@ -120,7 +120,7 @@ pub trait Extract: Send + 'static {
     }
 }
 
-/// The start of a payload whose place is unknown.
+/// The start of a payload at an unknown place.
 const UNKNOWN: u32 = u32::MAX;
 
 /// What an extractor read from a packet.
@@ -134,7 +134,7 @@ pub struct Extracted<K> {
     /// The transport header.
     pub transport: Transport,
     /// Bytes of payload on the wire, including what a snap length cut off. The built-in extractor
-    /// takes the smallest that the transport header, the IP header and the frame allow.
+    /// takes the smallest length that the transport header, the IP header and the frame allow.
     pub payload_len: u32,
     /// Where the payload starts in the bytes of the packet; [`UNKNOWN`] is past the end of any
     /// packet.
@@ -146,12 +146,12 @@ pub struct Extracted<K> {
     /// [`FlowStats::malformed`](crate::FlowStats::malformed). A cut by a snap length does not
     /// count.
     pub malformed: bool,
-    /// Whether the packet is whole, or a fragment. An extractor returns no later fragments.
+    /// Whether the packet is whole or a fragment. Extractors never return later fragments.
     pub piece: Piece,
 }
 
 impl<K> Extracted<K> {
-    /// A packet of a flow, without payload.
+    /// Creates a packet of a flow, without payload.
     pub const fn new(key: K, orientation: Orientation, transport: Transport) -> Self {
         Self {
             key,
@@ -165,7 +165,7 @@ impl<K> Extracted<K> {
         }
     }
 
-    /// Sets the length of the payload on the wire, without its place. A visitor then sees an empty
+    /// Sets the length of the payload on the wire, but not its place: visitors see an empty
     /// payload.
     #[must_use]
     pub fn with_payload_len(mut self, len: u32) -> Self {
@@ -219,7 +219,7 @@ impl<K> Extracted<K> {
 
     /// The range of the captured payload in [`Packet::data`]. It is shorter than
     /// [`payload_len`](Self::payload_len) if a snap length cut the packet, and empty if the
-    /// extractor does not know where the payload is. `packet` must be the one that was read.
+    /// extractor does not know where the payload is. `packet` must be the packet that was read.
     #[inline]
     pub fn payload_range(&self, packet: &Packet<'_>) -> Range<usize> {
         let captured = packet.data().len();
@@ -342,7 +342,7 @@ impl WindowScale {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct IcmpError {
-    /// The type: 3 is "destination unreachable" of ICMP, 1 that of ICMPv6.
+    /// The type: "destination unreachable" is 3 in ICMP and 1 in ICMPv6.
     pub icmp_type: u8,
     /// The code, which refines the type.
     pub code: u8,

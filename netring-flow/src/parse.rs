@@ -1,18 +1,22 @@
-//! From the bytes of a packet to its flow: the parser behind the built-in key.
+//! The parser behind the built-in key: from the bytes of a packet to its flow.
 //!
-//! Nothing is trusted: each read is from a slice whose length was checked, and each loop advances
-//! in the packet.
+//! Nothing is trusted: each read is from a slice of checked length, and each loop advances in the
+//! packet.
 //!
 //! Two lengths pass down through the layers: the captured bytes, which can be read, and the bytes
 //! on the wire, which count as payload and decide whether a header is complete or malformed.
 
 mod fragment;
+mod frame_relay;
 mod header;
 mod icmp;
 mod ip;
 mod ip_len;
+mod juniper;
 mod layers;
 mod link;
+mod macsec;
+mod mpls;
 mod nested;
 mod nflog;
 mod options;
@@ -22,6 +26,7 @@ mod tunnel;
 mod v6_chain;
 
 pub(crate) use ip_len::{innermost_ip_len, ip_len};
+pub(crate) use mpls::top_label;
 pub(crate) use options::{urgent_pointer, window_scale};
 
 use netring_sys::Packet;
@@ -41,8 +46,8 @@ pub(crate) struct Rules {
     pub(crate) tunnel: bool,
     /// An ICMP error is reported against the flow that it quotes.
     pub(crate) quoted: bool,
-    /// A first fragment is [`Skip::Fragment`], as the others are, and what has too many tunnels is
-    /// [`Skip::TooDeep`].
+    /// A first fragment is [`Skip::Fragment`], like the others, and a packet with too many tunnels
+    /// is [`Skip::TooDeep`].
     pub(crate) whole: bool,
     /// The tunnels that are looked into.
     pub(crate) tunnels: Tunnels,
@@ -62,7 +67,7 @@ impl Rules {
         }
     }
 
-    /// Puts the tags in the key, if they are wanted there.
+    /// Puts the tags in the key, if enabled.
     #[inline(always)]
     fn tagged(&self, mut found: Extracted<FiveTupleKey>, tags: &Tags) -> Extracted<FiveTupleKey> {
         if self.vlan | self.tunnel {
@@ -77,11 +82,11 @@ impl Rules {
     }
 }
 
-/// Reads a packet. If `whole`, a first fragment is [`Skip::Fragment`], as the others are, and what
-/// has too many tunnels is [`Skip::TooDeep`].
+/// Reads a packet. If `whole`, a first fragment is [`Skip::Fragment`], like the others, and a
+/// packet with too many tunnels is [`Skip::TooDeep`].
 ///
-/// This and the functions of `plain` are inlined always: with two callers the compiler would do so
-/// in neither, at a cost of 20 instructions for each packet.
+/// This and the functions of `plain` are always inlined: with two callers the compiler would inline
+/// them in neither, at a cost of 20 instructions per packet.
 #[inline(always)]
 pub(crate) fn packet(
     packet: &Packet<'_>,
@@ -114,7 +119,7 @@ pub(crate) fn packet(
     }
 }
 
-/// Reads a packet whose IP header is not right behind an Ethernet header.
+/// Reads a packet with an IP header that does not directly follow an Ethernet header.
 #[inline(never)]
 fn layered(
     packet: &Packet<'_>,
@@ -154,8 +159,8 @@ fn layered(
     }
 }
 
-/// Reads any packet by the general path: the innermost; if that is not readable, the one that
-/// carries it. A short way that came to something unusual starts again here.
+/// Reads any packet by the general path: the innermost packet, or the one that carries it if that
+/// is unreadable. A fast path that meets something unusual restarts here.
 #[inline(never)]
 fn general(
     packet: &Packet<'_>,
@@ -174,8 +179,8 @@ fn general(
     reached_packet(&carrier(packet, rules, skip, depth)?, rules)
 }
 
-/// What carries the last of `depth` tunnels, of which nothing is readable but `skip`. Walking again
-/// costs less than keeping it for every packet.
+/// The packet that carries the last of `depth` tunnels, if only `skip` could be read inside.
+/// Walking again costs less than keeping it for every packet.
 #[cold]
 fn carrier<'a>(
     packet: &Packet<'a>,
@@ -245,7 +250,7 @@ fn transport(ip: &IpPacket<'_>, tags: u64, rules: Rules) -> Result<Extracted<Fiv
 /// Reports the packets that a packet is a fragment of.
 #[cold]
 pub(crate) fn fragments(packet: &Packet<'_>, rules: Rules, each: &mut dyn FnMut(Fragment)) {
-    // What cannot be walked through has no fragments either.
+    // A packet that cannot be walked through has no fragments either.
     let most = rules.tunnels.depth();
     let _ = layers::innermost(packet, &rules.tunnels, most, |reached| {
         let tags = rules.tags(&reached.tags);
@@ -273,6 +278,16 @@ enum Layer {
     Cooked2,
     Pflog,
     Nflog,
+    FrameRelay,
+    Ipnet,
+    InfiniBand,
+    /// The header of a Juniper router before a frame of Ethernet, PPP, frame relay or HDLC.
+    JuniperEthernet,
+    JuniperPpp,
+    JuniperFrameRelay,
+    JuniperHdlc,
+    FabricPath,
+    Macsec,
     V4,
     V6,
     /// IP whose version is in its first byte only.
@@ -318,7 +333,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// What follows its first bytes.
+    /// The rest, after its first bytes.
     #[inline]
     fn behind(self, len: usize) -> Self {
         Self {

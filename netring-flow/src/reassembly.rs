@@ -1,8 +1,8 @@
 //! Reassembly: from TCP segments to the bytes that each end sent, in order.
 //!
 //! A [`Reassembler`] stands between a tracker and a [`StreamVisitor`]. It is a [`FlowVisitor`], so
-//! the tracker lends it each segment. Flows that the visitor does not subscribe to cost a
-//! comparison per packet and no memory.
+//! the tracker lends it each segment. Flows without a subscription cost one comparison per packet
+//! and no memory.
 //!
 //! ```
 //! use std::ops::ControlFlow;
@@ -53,33 +53,32 @@
 //!
 //! # What is delivered
 //!
-//! - Bytes that come in order are lent from the packet at once, without a copy. Bytes behind a hole
-//!   are held.
+//! - Bytes that arrive in order are lent from the packet at once, without a copy. Bytes behind a
+//!   hole are held.
 //! - A hole becomes a gap, and the stream goes on behind it, when its receiver has acknowledged the
-//!   missing bytes and the grace has passed ([`ReassemblyConfig::ack_grace`]); at the deadline
-//!   ([`ReassemblyConfig::deadline`]); to stay within the bounds of memory
-//!   ([`ReassemblyConfig::max_held`]); or when the stream ends. What the other end sends makes no
-//!   gap otherwise. If a single acknowledgement was wrong, or a segment far ahead was forged, then
-//!   the stream goes on where the receiver's next acknowledgement says.
+//!   missing bytes and their sender sends more after the grace ([`ReassemblyConfig::ack_grace`]);
+//!   at the deadline ([`ReassemblyConfig::deadline`]); to stay within the bounds of memory
+//!   ([`ReassemblyConfig::max_held`]); or when the stream ends. Nothing else from the other end
+//!   makes a gap. If a single acknowledgement was wrong, or a segment far ahead was forged, the
+//!   stream resumes where the receiver's next acknowledgement points.
 //! - Retransmitted bytes are delivered once. Which bytes win if two segments differ is
 //!   [`ReassemblyConfig::overlap`]; that they differ is always reported for held bytes, and for
 //!   delivered ones with [`ReassemblyConfig::compare_delivered`].
 //! - Bytes that a snap length cut off are a gap.
 //! - Data in a SYN is part of the stream. Of several SYNs or SYN-ACKs with different numbers, the
-//!   one counts that the other end acknowledges.
+//!   one that the other end acknowledges counts.
 //! - A keep-alive, one byte or none before the next byte, is a duplicate whatever it contains.
 //! - Urgent data is left out by default ([`ReassemblyConfig::urgent`]).
-//! - Without the beginning of a connection, a stream begins with the first byte that is seen, and
-//!   is marked ([`StreamPoint::mid_stream`]). Neither acknowledgements nor the other direction are
-//!   needed.
+//! - Without the beginning of a connection, a stream begins with the first byte seen, and is marked
+//!   ([`StreamPoint::mid_stream`]). Neither acknowledgements nor the other direction are needed.
 //!
 //! # When a stream ends
 //!
 //! A stream ends when all bytes before its FIN were delivered or declared missing and its receiver
 //! has acknowledged the FIN. Until then, data at the place of the FIN shows that the receiver did
-//! not accept it, and is delivered. A RST that its receiver would accept ends both streams at once:
-//! what is held is delivered with its gaps, and data in the RST is not part of the stream. All that
-//! comes later is counted ([`Discarded::after_end`]), unless the end that sent the RST sends the
+//! not accept the FIN, and is delivered. A RST that its receiver would accept ends both streams at
+//! once: held bytes are delivered with their gaps, and data in the RST is not part of the stream.
+//! Later data is counted ([`Discarded::after_end`]), unless the end that sent the RST sends the
 //! next data: then the RST was forged, and the visitor is asked again about the flow. Otherwise
 //! streams end with their flow.
 
@@ -107,7 +106,7 @@ use netring_sys::{Error, Timestamp};
 use self::direction::Direction;
 use self::flow::{Flow, Hot};
 use self::places::Flows;
-use self::timers::Timers;
+use self::timers::{ACKED, HOLE, Timers};
 use crate::extract::TcpSegment;
 use crate::table::prefetch::prefetch;
 use crate::{Anomaly, EndReason, FlowEvent, FlowId, FlowVisitor, Segment};
@@ -118,7 +117,7 @@ pub use stats::{Discarded, ReassemblyStats};
 pub use subscription::Subscription;
 pub use visitor::{ClosedFlow, Interest, Side, StreamEnd, StreamPoint, StreamVisitor};
 
-/// The most bytes of a stream that [`StreamVisitor::first_bytes`] decides by: 4096.
+/// The maximum number of bytes that [`StreamVisitor::first_bytes`] sees of a stream: 4096.
 pub const FIRST_BYTES: usize = 4096;
 
 /// Timers that one packet handles at most; more than a packet can start.
@@ -132,8 +131,8 @@ const RARE: u8 = TcpSegment::SYN | TcpSegment::FIN | TcpSegment::RST | TcpSegmen
 
 /// Reassembles the streams of the flows that its visitor subscribes to. See the [module](self).
 ///
-/// Memory is bounded: for each subscribed flow 64 bytes, its key and the visitor's state; for what
-/// is held, the bounds of [`ReassemblyConfig`]. Time is packet time, as in the tracker.
+/// Memory is bounded: for each subscribed flow 64 bytes, its key and the visitor's state; for held
+/// bytes, the bounds of [`ReassemblyConfig`]. Time is packet time, as in the tracker.
 pub struct Reassembler<K, V: StreamVisitor<K>> {
     config: ReassemblyConfig,
     visitor: V,
@@ -171,7 +170,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         })
     }
 
-    /// What became of the payload so far.
+    /// The outcome of the payload so far.
     pub fn stats(&self) -> ReassemblyStats {
         let held = |hot: &Hot| hot.directions.iter().map(Direction::held).sum::<usize>();
         ReassemblyStats {
@@ -180,21 +179,21 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         }
     }
 
-    /// Flows that are subscribed to, those that are closed and linger included.
+    /// Subscribed flows, including closed ones that linger.
     pub fn active(&self) -> usize {
         self.by_flow.len()
     }
 
-    /// Declares gaps whose deadline has passed, at most 256 in a call. Returns true if more are
-    /// due; call it again then. Only needed while no packets arrive; `now` is that of
-    /// [`FlowTracker::expire`](crate::FlowTracker::expire).
+    /// Declares gaps whose deadline or grace has passed, at most 256 in a call. Returns true if
+    /// more are due; call it again then. Only needed while no packets arrive: those until `now`
+    /// must be taken first. `now` is that of [`FlowTracker::expire`](crate::FlowTracker::expire).
     pub fn expire(&mut self, now: Timestamp) -> bool {
-        self.timers.is_due(now.as_nanos()) && self.fire(now, TIMERS_PER_CALL)
+        self.fire(now, &[ACKED, HOLE], TIMERS_PER_CALL)
     }
 
-    /// Ends the streams of all flows, although the flows go on in the tracker: for a reassembler
-    /// that is given up. The reason is [`SourceEnded`](EndReason::SourceEnded); what is held is
-    /// delivered with its gaps. `now` is the packet time,
+    /// Ends the streams of all flows while the flows continue in the tracker; call it before
+    /// discarding a reassembler. The reason is [`SourceEnded`](EndReason::SourceEnded); held bytes
+    /// are delivered with their gaps. `now` is the packet time,
     /// [`FlowTracker::latest`](crate::FlowTracker::latest).
     pub fn end_all(&mut self, now: Timestamp) {
         let flows: Vec<_> = self.by_flow.keys().copied().collect();
@@ -301,12 +300,19 @@ impl<K: Clone, V: StreamVisitor<K>> FlowVisitor<K> for Reassembler<K, V> {
     #[inline]
     fn segment(&mut self, segment: &Segment<'_, K>) {
         if self.timers.is_due(segment.time.as_nanos()) {
-            self.fire(segment.time, TIMERS_PER_PACKET);
+            self.fire(segment.time, &[HOLE], TIMERS_PER_PACKET);
         }
         if let Some(place) = self.place(segment)
             && !self.take_plain(place, segment)
         {
             self.take(place, segment);
+        }
+    }
+
+    #[inline]
+    fn announce(&self, index: usize) {
+        if let Some(place) = self.places.get(index) {
+            prefetch(place);
         }
     }
 

@@ -1,8 +1,8 @@
-//! Sessions: the messages that two ends exchange in a flow, by a parser for each flow.
+//! Sessions: the messages that two ends exchange in a flow, found by a parser for each flow.
 //!
 //! A [`SessionTracker`] tracks flows, reassembles those that get a parser, and reports the parser's
 //! messages with key, side and time. A [`Parser`] of your own reads a protocol; with the feature
-//! `parsers`, [`StreamParser`] and [`DatagramParser`] adapt those that are written for the crate
+//! `parsers`, [`StreamParser`] and [`DatagramParser`] adapt parsers written for the crate
 //! flowscope, and the features `http`, `tls` and `dns` add its parsers of these protocols.
 //!
 //! ```
@@ -72,23 +72,23 @@
 //!
 //! # The end of a session
 //!
-//! A session ends with its streams; earlier if its parser is done or fails; and if bytes are
-//! missing and the parser has no way to go on ([`Parser::gap`]). [`SessionEnd`] is the reason. The
-//! capture and all other sessions go on, and what follows in the flow costs no more than any other
+//! A session ends with its streams, or earlier if its parser is done or fails, or if bytes are
+//! missing and the parser cannot continue ([`Parser::gap`]). [`SessionEnd`] gives the reason. The
+//! capture and all other sessions continue, and the rest of the flow costs no more than any other
 //! flow.
 //!
 //! # Hostile senders
 //!
-//! Parsers read what strangers send, and may be foreign code. A parser that panics is dropped, and
+//! Parsers read untrusted input, and may be third-party code. A parser that panics is dropped, and
 //! ends its session with [`SessionEnd::Panicked`]; messages that it had found are reported. The
 //! panic hook runs, which prints to standard error unless the program has set another. A program
-//! that is built with `panic = "abort"` aborts instead. Panics of the predicates of a
-//! [`Subscription`](crate::reassembly::Subscription) and of the function that creates parsers are
-//! those of the program, and unwind.
+//! that is built with `panic = "abort"` aborts instead. Panics in the predicates of a
+//! [`Subscription`](crate::reassembly::Subscription) and in the function that creates parsers are
+//! not contained.
 //!
-//! What parsers keep is bounded for each session and for all of them
-//! ([`Sessions::max_buffered_per_session`], [`Sessions::max_buffered`]), if they say what they keep
-//! ([`Parser::buffered`]). [`SessionStats`] counts sessions by the reason for their end.
+//! The memory of parsers is bounded per session and in total
+//! ([`Sessions::max_buffered_per_session`], [`Sessions::max_buffered`]), provided that they report
+//! it ([`Parser::buffered`]). [`SessionStats`] counts sessions by the reason for their end.
 
 mod contained;
 mod event;

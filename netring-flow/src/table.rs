@@ -6,8 +6,8 @@
 //!                wheel, queues ────────┘  by links in the slab
 //! ```
 //!
-//! Every operation takes a bounded number of steps: the index grows with the insertions, of which
-//! each moves a few of its places.
+//! Every operation takes a bounded number of steps: the index grows gradually, and each insertion
+//! moves a few of its places.
 
 mod closed;
 mod direction;
@@ -62,8 +62,8 @@ impl Slot {
     }
 }
 
-/// Bytes that a flow takes in the table: its record, what is beside it, and its places in the
-/// index, of which there are at most four, and half as many while it grows.
+/// Bytes that a flow takes in the table: its record, its side data, and its places in the index, at
+/// most four, plus half as many while it grows.
 pub(crate) const fn bytes_per_flow<K>() -> usize {
     slab::bytes_per_flow::<K>() + 6 * size_of::<u64>()
 }

@@ -22,6 +22,10 @@ const BUDGET_PER_PACKET: u32 = 2;
 /// processor keeps only so many requests in flight: groups of 32 were slower.
 const GROUP: usize = 16;
 
+/// How many packets ahead a visitor prefetches its data for their flows. By then, the memory needed
+/// to find that data has arrived.
+const AHEAD: usize = 8;
+
 /// Tracks the flows of the packets it is given and reports what happens to them.
 ///
 /// It reports to a [`FlowVisitor`]: the simplest is a `Vec<FlowEvent>`, to which events are
@@ -31,9 +35,9 @@ const GROUP: usize = 16;
 /// Time is packet time: the tracker has no clock of its own. It ends flows as packet time advances,
 /// whatever the gaps between packets: with the first packet that is 0.3 s or more after the
 /// timeout. A packet later than the timeout never counts in the old flow. One packet ends at most
-/// 256 flows; if more are due, the next packets end the rest. To end flows while no packets
-/// arrive, call [`expire`](Self::expire). A packet that is older than the one before it counts like
-/// any other; if time goes back by more than a minute, timeouts restart from the new time.
+/// 256 flows; if more are due, the next packets end the rest. To end flows while no packets arrive,
+/// call [`expire`](Self::expire). A packet older than the one before it counts like any other; if
+/// time goes back by more than a minute, timeouts restart from the new time.
 ///
 /// ```
 /// use netring_flow::extract::FiveTuple;
@@ -262,7 +266,7 @@ impl<E: Extract> FlowTracker<E> {
         }
     }
 
-    /// Processes the group that waits, and lets the one that was read wait in its place.
+    /// Processes the waiting group, and puts the group just read in its place.
     ///
     /// Each packet that is processed requests the records of one that was read. A processor keeps
     /// only so many requests in flight, and with more it stands still.
@@ -274,13 +278,18 @@ impl<E: Extract> FlowTracker<E> {
         let (waiting, engine) = (&mut self.waiting, &mut self.engine);
         let (version, found_at) = (engine.table.version(), waiting.version);
         let mut read = self.group.iter();
-        for (number, (item, hint)) in waiting.items.iter().zip(&mut waiting.hints).enumerate() {
+        for (number, item) in waiting.items.iter().enumerate() {
+            let hint = &mut waiting.hints[number % GROUP];
             let found = *hint;
             if let Some(item) = read.next() {
                 *hint = request(&engine.table, item, visitor);
             }
+            if V::SEGMENTS {
+                // Of this group, or of the one that was read, as far as it was requested.
+                prefetch(waiting.hints[(number + AHEAD) % GROUP], visitor);
+            }
             engine.advance(item.time, visitor);
-            // The flow may have ended since.
+            // The flow may have ended since then.
             let found = found.filter(|_| engine.table.version() == found_at);
             let counted = engine.packet(item, found, visitor);
             if V::SEGMENTS
@@ -300,14 +309,18 @@ impl<E: Extract> FlowTracker<E> {
         for (item, hint) in read.zip(&mut waiting.hints[done..]) {
             *hint = request(&engine.table, item, visitor);
         }
+        if V::SEGMENTS && done < GROUP {
+            let first = &waiting.hints[..AHEAD.min(self.group.len())];
+            first.iter().for_each(|hint| prefetch(*hint, visitor));
+        }
         waiting.version = version;
         engine.expire(BUDGET_PER_PACKET * done as u32, visitor);
         waiting.items.clear();
         std::mem::swap(&mut self.group, &mut waiting.items);
     }
 
-    /// Advances the time to `now`, ends flows that were idle for too long, and reports those that
-    /// live for long. It checks at most 256 flows and returns true if more are due; call it again
+    /// Advances the time to `now`, ends flows that have been idle for too long, and reports
+    /// long-lived ones. It checks at most 256 flows and returns true if more are due; call it again
     /// then.
     ///
     /// For a live source, `now` is the time of the last packet plus the time that has passed since
@@ -324,7 +337,7 @@ impl<E: Extract> FlowTracker<E> {
         self.engine.finish(BUDGET, visitor)
     }
 
-    /// What became of every packet and every flow so far.
+    /// The outcome of every packet and every flow so far.
     pub fn stats(&self) -> TrackerStats {
         self.engine.stats()
     }
@@ -353,14 +366,14 @@ impl<E: Extract> FlowTracker<E> {
     }
 
     /// Returns snapshots of the `count` flows with the most bytes on the wire, in descending order;
-    /// of equal ones the one that started first. It looks at every flow, which takes about 30 ms
-    /// for a million, and needs memory for `count` only.
+    /// among equals, the older first. It looks at every flow, which takes about 30 ms for a
+    /// million, and needs memory for `count` only.
     pub fn largest_flows(&self, count: usize) -> Vec<LiveFlow<E::Key>> {
         self.engine.largest(count)
     }
 
-    /// The newest packet time; `None` before the first packet. After time went back by more than a
-    /// minute, the newest since.
+    /// The newest packet time; `None` before the first packet. If time went back by more than a
+    /// minute, the newest since then.
     pub fn latest(&self) -> Option<Timestamp> {
         self.engine.latest()
     }
@@ -394,9 +407,17 @@ fn request<K: Eq + Hash, V: FlowVisitor<K>>(
 ) -> Option<Slot> {
     let slot = table.prefetch_record(item.tag, item.found.orientation)?;
     if V::SEGMENTS {
-        visitor.prefetch(slot.index());
+        visitor.announce(slot.index());
     }
     Some(slot)
+}
+
+/// Lets the visitor prefetch its data for the flow of a packet.
+#[inline(always)]
+fn prefetch<K>(found: Option<Slot>, visitor: &impl FlowVisitor<K>) {
+    if let Some(slot) = found {
+        visitor.prefetch(slot.index());
+    }
 }
 
 /// What a visitor sees of a counted packet.

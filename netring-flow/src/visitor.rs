@@ -1,19 +1,18 @@
-//! The receiver of what a tracker finds.
+//! The receiver of a tracker's results.
 
 use netring_sys::{Packet, Timestamp};
 
 use crate::extract::{Orientation, Piece, TcpSegment, Transport};
 use crate::{FlowEvent, FlowId};
 
-/// Receives what a [`FlowTracker`](crate::FlowTracker) finds: events, and the segments that make up
-/// the flows.
+/// Receives the results of a [`FlowTracker`](crate::FlowTracker): events, and the segments that
+/// make up the flows.
 ///
 /// A `Vec<FlowEvent<K>>` is a visitor that appends the events and takes no segments. Implement the
-/// trait to handle events at once, or to see the payload of each packet where it lies, without a
-/// copy.
+/// trait to handle events at once, or to see the payload of each packet in place, without a copy.
 ///
 /// Both methods do nothing by default. They run while the tracker works on a batch, so they should
-/// be quick; they must not panic if the tracker is to be used again.
+/// be quick; after a panic in one of them, the tracker must not be used again.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -58,8 +57,8 @@ pub trait FlowVisitor<K> {
     /// not even look for the payload.
     const SEGMENTS: bool = true;
 
-    /// Whether segments come with [`Segment::ip_len`], for which the tracker has to read the packet
-    /// once more. Default: no. A visitor that passes segments on to a
+    /// Whether segments carry [`Segment::ip_len`], for which the tracker must read the packet once
+    /// more. Default: no. A visitor that passes segments on to a
     /// [`FlowRecorder`](crate::export::FlowRecorder) sets it.
     const IP_LENGTHS: bool = false;
 
@@ -71,23 +70,32 @@ pub trait FlowVisitor<K> {
 
     /// Shows a packet that counts in a flow. Called exactly once for each such packet, in packet
     /// order, after the events that the packet caused: the flow's [`FlowEvent::Started`] comes
-    /// before its first segment, and [`FlowEvent::Ended`] after its last. Only fragments that came
-    /// before the first of their packet are not shown: see [`waited`](Self::waited).
+    /// before its first segment, and [`FlowEvent::Ended`] after its last. The only exceptions are
+    /// fragments that arrived before the first of their packet: see [`waited`](Self::waited).
     #[inline]
     fn segment(&mut self, segment: &Segment<'_, K>) {
         let _ = segment;
     }
 
-    /// Reports fragments that came before the first of their packet. They had no flow then, so they
-    /// were not shown; from now on they count in the flow of the first, whose segment came just
-    /// before this. Called if [`SEGMENTS`](Self::SEGMENTS) is true. Does nothing by default.
+    /// Reports fragments that arrived before the first of their packet. They had no flow then, so
+    /// they were not shown; from now on they count in the flow of the first, which was shown just
+    /// before this call. Called if [`SEGMENTS`](Self::SEGMENTS) is true. Does nothing by default.
     fn waited(&mut self, fragments: &WaitedFragments<'_, K>) {
         let _ = fragments;
     }
 
+    /// Announces that a packet of the flow with this [`Segment::index`] probably follows, so that
+    /// the memory in which [`prefetch`](Self::prefetch) looks the flow up can be prefetched. Called
+    /// for the packets of a batch only, about 16 packets ahead, and not for all of them. Does
+    /// nothing by default.
+    #[inline]
+    fn announce(&self, index: usize) {
+        let _ = index;
+    }
+
     /// Announces that a packet of the flow with this [`Segment::index`] probably follows soon, so
-    /// that the memory kept for the flow can be prefetched. Called for the packets of a batch only,
-    /// and not for all of them. Does nothing by default.
+    /// that the memory kept for the flow can be prefetched. Called some packets after
+    /// [`announce`](Self::announce). Does nothing by default.
     #[inline]
     fn prefetch(&self, index: usize) {
         let _ = index;
@@ -104,7 +112,7 @@ impl<K> FlowVisitor<K> for Vec<FlowEvent<K>> {
     }
 }
 
-/// Fragments of one packet that came before its first, and count in its flow.
+/// Fragments of one packet that arrived before its first, and count in its flow.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct WaitedFragments<'a, K> {
@@ -114,11 +122,11 @@ pub struct WaitedFragments<'a, K> {
     pub flow: FlowId,
     /// Which of the key's two ends sent them.
     pub orientation: Orientation,
-    /// How many they are.
+    /// The number of fragments.
     pub packets: u64,
     /// Their bytes on the wire.
     pub bytes: u64,
-    /// The sum of their [`Segment::ip_len`]; `None` if one of them is not known.
+    /// The sum of their [`Segment::ip_len`]; `None` if any of them is unknown.
     pub ip_bytes: Option<u64>,
     /// Their bytes of payload on the wire.
     pub payload_bytes: u64,
@@ -140,7 +148,7 @@ pub struct Segment<'a, K> {
     pub flow: FlowId,
     /// The flow's place in the tracker's table: no two flows have the same at the same time. A
     /// place is reused after its flow has ended, so it is never larger than the number of flows was
-    /// at once. It serves as an index for what is kept for each flow.
+    /// at once. It can serve as an index into per-flow data.
     pub index: usize,
     /// The packet as it was captured.
     pub packet: &'a Packet<'a>,
@@ -148,20 +156,20 @@ pub struct Segment<'a, K> {
     pub time: Timestamp,
     /// Which of the key's two ends sent it.
     pub orientation: Orientation,
-    /// Which end began the flow, as far as is known by now. It can change once: see
+    /// Which end began the flow, as far as is known so far. It can change once: see
     /// [`FlowStats::initiator`](crate::FlowStats::initiator).
     pub initiator: Orientation,
     /// The transport header; for TCP with flags, sequence and acknowledgement number.
     pub transport: Transport,
-    /// Whether it is whole, or a fragment. The payload of a fragment is that of a part of the
-    /// packet; a later one has no transport header ([`Segment::tcp`] is `None`). With
-    /// [`TrackerConfig::defragment`](crate::TrackerConfig::defragment), the payload is that of the
-    /// whole packet, and comes with the fragment that completes it; for those before it, a payload
-    /// is not there, and the transport header of the first comes again with the packet.
+    /// Whether it is whole, or a fragment. The payload of a fragment is part of the packet's; a
+    /// later fragment has no transport header ([`Segment::tcp`] is `None`). With
+    /// [`TrackerConfig::defragment`](crate::TrackerConfig::defragment), the fragment that completes
+    /// the packet carries the whole payload, and again the transport header of the first; the
+    /// fragments before it carry no payload.
     pub piece: Piece,
     /// The captured payload, in the memory of the packet, or in that of the tracker if it was put
-    /// together. For a protocol whose header the built-in extractor does not read, it is what
-    /// follows the IP headers.
+    /// together. For a protocol that the built-in extractor does not read, it is everything after
+    /// the IP headers.
     pub payload: &'a [u8],
     /// The length of the payload on the wire in bytes. It exceeds that of `payload` if a snap
     /// length cut the packet, or if the extractor does not know where the payload is.
@@ -169,11 +177,15 @@ pub struct Segment<'a, K> {
     /// TCP: the segment has a RST or FIN that its receiver would not accept; see
     /// [`Anomaly::OutOfWindow`](crate::Anomaly::OutOfWindow).
     pub out_of_window: bool,
+    /// TCP: the segment acknowledges exactly a FIN of the other end that was
+    /// [out of window](field@Self::out_of_window) when it came, as after heavy loss: the last one.
+    /// It counts from now on.
+    pub proves_fin: bool,
     /// TCP: the urgent pointer, if [`TcpSegment::URG`] is set; otherwise 0.
     pub urgent: u16,
-    /// The length on the wire, in bytes, of the IP packet that is in the flow, with its header: of
-    /// the innermost one if the extractor looks into tunnels. `None` unless the visitor asks for it
-    /// ([`FlowVisitor::IP_LENGTHS`]), or if the length is not known.
+    /// The length on the wire, in bytes, of the flow's IP packet, with its header: the innermost
+    /// one if the extractor looks into tunnels. `None` unless the visitor asks for it
+    /// ([`FlowVisitor::IP_LENGTHS`]), or if the length is unknown.
     pub ip_len: Option<u32>,
 }
 
@@ -187,7 +199,7 @@ impl<K> Segment<'_, K> {
         }
     }
 
-    /// Whether the end that began the flow sent it, as far as is known by now.
+    /// Whether the end that began the flow sent it, as far as is known so far.
     pub fn is_by_initiator(&self) -> bool {
         self.orientation == self.initiator
     }

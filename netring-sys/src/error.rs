@@ -22,16 +22,16 @@ pub enum Error {
     Syscall(SyscallError),
 
     /// The process may not make this call: it lacks a capability, or has it but a sandbox, a
-    /// security module or a namespace forbids the call. The text says which, and what helps.
+    /// security module or a namespace forbids the call. The text says which, and gives a remedy.
     NotPermitted {
         /// The call that was refused.
         call: &'static str,
         /// The capability, as `capabilities(7)` names it.
         capability: &'static str,
-        /// The same as `setcap` takes it, with all others that the program needs: `setcap` removes
-        /// those that it is not given.
+        /// The same in the form that `setcap` takes, with all others that the program needs:
+        /// `setcap` removes those that it is not given.
         grant: &'static str,
-        /// What the thread could do when it was refused.
+        /// The thread's privileges when the call was refused.
         privileges: Privileges,
         /// The kernel's error.
         source: std::io::Error,
@@ -39,7 +39,7 @@ pub enum Error {
 
     /// The kernel's verifier rejected an eBPF program.
     ProgramRefused {
-        /// What the verifier wrote.
+        /// The verifier's log.
         log: String,
         /// The kernel's error.
         source: std::io::Error,
@@ -71,7 +71,7 @@ pub enum Error {
     NoSuchNamespace {
         /// What was requested: a name, a path, or the number of a process.
         name: String,
-        /// The names that exist, or what else helps.
+        /// The names that exist, or another remedy.
         advice: String,
     },
 
@@ -102,8 +102,8 @@ pub enum Error {
         advice: String,
     },
 
-    /// The driver runs no XDP program in native mode at this MTU, unless it takes packets in
-    /// several buffers.
+    /// The driver does not run an XDP program in native mode at this MTU, unless the program takes
+    /// packets in several buffers.
     MtuTooLarge {
         /// The name of the interface.
         interface: String,
@@ -182,10 +182,10 @@ pub enum Error {
     /// Something failed that has an error type of its own: a capture file, the choice of a backend,
     /// a source of another crate. [`downcast_ref`](Self::downcast_ref) returns that error.
     Source {
-        /// What failed, or what it could not do.
+        /// The operation that failed.
         what: String,
-        /// The error. Its text is part of this one's, so its cause, and not itself, is the
-        /// [`source`](std::error::Error::source).
+        /// The error. Its text is part of this one's, so the [`source`](std::error::Error::source)
+        /// is its cause and not the error itself.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }

@@ -43,8 +43,8 @@ macro_rules! __event {
     };
 }
 
-/// Whether a figure that grew is worth another event: the first time, and each time that it has one
-/// digit more. So what goes on for days is a few lines.
+/// Whether a figure that grew is worth another event: the first time, and each time it gains a
+/// digit. So a condition that lasts for days takes a few lines.
 #[doc(hidden)]
 pub const fn __is_news(before: u64, now: u64) -> bool {
     digits(before) < digits(now)

@@ -1,4 +1,4 @@
-//! Filters: one type that every place takes, and what it is made of.
+//! Filters: one type accepted everywhere, and its parts.
 //!
 //! - [`Filter`]: an expression or a program, for the builders of captures, for [`Matcher`] and for
 //!   [`Filtered`](crate::adapters::Filtered);
@@ -35,7 +35,7 @@ pub use matcher::Matcher;
 pub use op::{Ancillary, Argument, Arithmetic, Comparison, Op, Register, Width};
 pub use program::Program;
 
-/// Which packets to take: an expression, or a classic BPF program. Every place that filters takes
+/// Which packets to take: an expression, or a classic BPF program. Everything that filters accepts
 /// one: packet sockets, XDP programs, capture files and any other source.
 ///
 /// ```
@@ -53,20 +53,20 @@ pub use program::Program;
 /// # Ok::<(), netring_sys::Error>(())
 /// ```
 ///
-/// Where it is made from:
+/// It is made from:
 ///
 /// - Text in the language of tcpdump ([`Expr`] describes it): `"udp port 53".parse::<Filter>()?`.
 /// - Typed parts: [`Expr`] converts into a filter.
-/// - A [`Program`], or a vector, a slice or an array of [`SockFilter`], for what expressions cannot
-///   say.
+/// - A [`Program`], or a vector, a slice or an array of [`SockFilter`], for tests that expressions
+///   cannot express.
 ///
 /// Each place compiles an expression itself, because it knows the link type of its packets and
 /// where they have a VLAN tag. The verdict on a packet is the same everywhere, and a packet that is
 /// accepted is never cut. A place that cannot express the filter, or a term of it, refuses it with
-/// the reason: `inbound` is not in the bytes that an XDP program sees, and `vlan` not in packets
-/// of a tunnel. It is never replaced by a filter that lets more or fewer packets through.
+/// the reason: `inbound` is not in the bytes that an XDP program sees, and `vlan` not in packets of
+/// a tunnel. It is never replaced by a filter that accepts more or fewer packets.
 ///
-/// A program runs as it is, in each place and on each link type, so its author has to know both.
+/// A program runs unchanged, in each place and on each link type, so its author must know both.
 ///
 /// Its `Display` form is the text of the expression, which parses to an equal filter, or the
 /// listing of the program.
@@ -81,8 +81,8 @@ enum Kind {
 }
 
 impl Filter {
-    /// The program for a place that sees nothing but the bytes of a frame, with the VLAN tags in
-    /// them, such as an XDP program.
+    /// The program for a place that sees only the bytes of a frame, including VLAN tags, such as an
+    /// XDP program.
     ///
     /// # Errors
     /// [`Error::Config`]: those of [`Expr::for_bytes`], or of [`Program::check`].
@@ -116,7 +116,7 @@ impl Filter {
         }
     }
 
-    /// Checks what does not depend on the place: a program by the kernel's rules
+    /// Makes the checks that do not depend on the place: a program by the kernel's rules
     /// ([`Program::check`]). An expression is checked by the place that compiles it.
     ///
     /// # Errors
@@ -174,7 +174,7 @@ impl From<&Self> for Filter {
     }
 }
 
-/// What a program is made from makes a filter too.
+/// The inputs of a program also make a filter.
 macro_rules! from_programs {
     ($([$($generic:tt)*] $from:ty,)*) => {$(
         impl<$($generic)*> From<$from> for Filter {

@@ -11,9 +11,9 @@
 //!   does;
 //! - [`adapters`]: sources around sources, built on the contract alone;
 //! - [`Filter`] and [`Matcher`]: expressions and classic BPF, for the kernel and for any source;
-//! - [`Stats`] and [`SinkStats`]: what became of every packet;
-//! - [`Error`]: what failed, and what to do about it; [`ParseError`]: text that is not the value
-//!   that it should be.
+//! - [`Stats`] and [`SinkStats`]: the fate of every packet;
+//! - [`Error`]: what failed, and what to do about it; [`ParseError`]: text that is not a valid
+//!   value.
 //!
 //! The kernel interface:
 //! - [`kernel`]: names and layouts of the kernel's headers; [`syscall`]: one typed function per
@@ -24,8 +24,8 @@
 //! - [`wait`]: waiting for packets, for a stop, and for changes of the interface.
 //!
 //! The feature `serde`, off by default, implements `Serialize` and `Deserialize` for packets'
-//! metadata and statistics. The feature `tracing`, also off by default, has all crates emit events
-//! through the crate of that name.
+//! metadata and statistics. The feature `tracing`, also off by default, makes all crates emit
+//! events through the crate of that name.
 #![deny(unsafe_code)]
 
 // The kernel interface.

@@ -35,11 +35,11 @@ pub use builder::CaptureBuilder;
 /// and a program that feeds them.
 ///
 /// The host stack does not see packets redirected to a capture: a capture takes packets, it does
-/// not copy them. Batches are lent as by every source ([`PacketSource`]), each of one queue; queues
-/// take turns. [`into_workers`](Self::into_workers) makes one source for each queue.
+/// not copy them. It lends batches like every source ([`PacketSource`]), each from one queue;
+/// queues take turns. [`into_workers`](Self::into_workers) makes one source for each queue.
 ///
 /// It receives from the moment it is opened until it is dropped. Then the program is detached from
-/// the interface, also if the process was killed.
+/// the interface, even if the process was killed.
 ///
 /// ```no_run
 /// use netring_xdp::XdpCapture;
@@ -60,7 +60,7 @@ pub struct XdpCapture {
     lost: u64,
 }
 
-/// What feeds the sockets, for as long as one of the captures over it lives.
+/// The feed of the sockets, for the lifetime of the captures over it.
 #[derive(Debug)]
 struct Feed {
     attachment: Option<Attachment>,
@@ -70,7 +70,7 @@ struct Feed {
     interface: Interface,
     link_type: LinkType,
     why_no_metadata: Option<Error>,
-    /// Packets have the hardware timestamp, if there is one.
+    /// Packets carry the hardware timestamp, if there is one.
     card_time: bool,
 }
 
@@ -87,16 +87,16 @@ impl XdpCapture {
         Self::builder().interface(interface).build()
     }
 
-    /// Settings to open a capture with.
+    /// Returns the settings.
     pub fn builder() -> CaptureBuilder {
         CaptureBuilder::new()
     }
 
-    /// Waits for packets, because there is none. Returns whether there are some, or the source was
+    /// Waits for packets, because there are none. Returns whether there are some, or the source was
     /// stopped.
     #[inline(never)]
     fn wait_for_packets(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
-        // News that were not reported because packets arrived meanwhile: nothing will wake the
+        // Changes that were not reported because packets arrived meanwhile: nothing will wake the
         // reader for them again.
         self.queues.waiter_mut().report()?;
         self.waiting.wait(&mut self.queues, timeout)
@@ -143,8 +143,8 @@ impl XdpCapture {
     }
 
     /// Returns a monitor that reports each change of the interface to another thread or task, until
-    /// the interface is removed or the capture stopped. It enters the
-    /// [namespace](CaptureBuilder::namespace) that was given; if none was, call it in that of the
+    /// the interface is removed or the capture stopped. It enters the given
+    /// [namespace](CaptureBuilder::namespace); if none was given, call it in the namespace of the
     /// interface.
     ///
     /// # Errors
@@ -167,7 +167,7 @@ impl XdpCapture {
     }
 
     /// Splits the capture into one for each queue, for one thread each. If no
-    /// [namespace](CaptureBuilder::namespace) was given, call it from that of the interface.
+    /// [namespace](CaptureBuilder::namespace) was given, call it in the namespace of the interface.
     ///
     /// The program stays attached until the last of them is dropped. Stop handles taken before stop
     /// the capture of the first queue.
@@ -245,8 +245,8 @@ impl XdpCapture {
         self.feed.attachment.as_ref()?.why_not_native()
     }
 
-    /// Whether the driver is asked what it knows about each packet ([`CaptureBuilder::metadata`]).
-    /// Each packet has what was known.
+    /// Whether the driver is asked for metadata of each packet ([`CaptureBuilder::metadata`]). Each
+    /// packet has what the driver reported.
     pub fn has_metadata(&self) -> bool {
         let mut halves = self.queues.halves().iter();
         halves.all(RxHalf::has_metadata)
@@ -258,8 +258,8 @@ impl XdpCapture {
         self.feed.why_no_metadata.as_ref()
     }
 
-    /// What the program counted on all queues, including those that this capture does not have;
-    /// `None` for the user's own program. `missed` are packets of queues without a socket.
+    /// The program's counters over all queues, including those that this capture does not have;
+    /// `None` for the user's own program. `missed` counts packets of queues without a socket.
     ///
     /// # Errors
     /// The call that failed.
@@ -295,7 +295,7 @@ impl XdpCapture {
     /// ([`Stats::dropped`](netring_sys::Stats::dropped)). `None` if there is no limit
     /// ([`CaptureBuilder::multi_buffer`]).
     ///
-    /// By default every packet fits that the MTU allows when the capture is opened. If the MTU is
+    /// By default, every packet fits that the MTU allows at the time of opening. If the MTU is
     /// raised later, compare the two: a frame is 14 bytes longer than the MTU, and 4 more for each
     /// VLAN tag.
     pub fn longest(&self) -> Option<u32> {
@@ -304,14 +304,14 @@ impl XdpCapture {
         has_limit.then(|| half.shared().geometry().payload())
     }
 
-    /// What the interface receives for the sake of this capture: promiscuous mode, all multicast
+    /// The memberships that this capture holds on the interface: promiscuous mode, all multicast
     /// groups, single addresses.
     pub fn memberships(&self) -> &[Membership] {
         self.feed.memberships.list()
     }
 
-    /// System calls made by [`wait`](PacketSource::wait) and by what is built on it, to
-    /// wait, and to wake the kernel.
+    /// System calls made by [`wait`](PacketSource::wait) and functions built on it, to wait and to
+    /// wake the kernel.
     pub fn system_calls(&self) -> u64 {
         let kicks = self.queues.halves().iter().map(RxHalf::kicks);
         self.waiting.calls() + kicks.sum::<u64>()

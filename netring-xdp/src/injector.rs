@@ -12,8 +12,8 @@ use crate::socket::config::{SocketConfig, option_setters};
 use crate::socket::open;
 use crate::socket::tx::{TxHalf, sending_half};
 
-/// Sends frames out of an interface through an AF_XDP socket with packet memory of its own. It
-/// needs no XDP program.
+/// Sends frames out of an interface through an AF_XDP socket with its own packet memory. It needs
+/// no XDP program.
 ///
 /// ```no_run
 /// use netring_sys::{PacketSink, PacketSlot};
@@ -56,7 +56,7 @@ impl XdpInjector {
         Self::builder(interface).build()
     }
 
-    /// Settings to open an injector with.
+    /// Returns the settings.
     pub fn builder(interface: &str) -> InjectorBuilder {
         let mut socket = SocketConfig::new(interface, 0);
         socket.rx = None;
@@ -115,8 +115,8 @@ impl InjectorBuilder {
     }
 
     /// Sends in this network namespace. Default: that of the thread that calls
-    /// [`build`](Self::build), whose own is never changed. It needs CAP_SYS_ADMIN unless the thread
-    /// is in the namespace already.
+    /// [`build`](Self::build), whose own namespace never changes. Requires CAP_SYS_ADMIN unless the
+    /// thread is already in the namespace.
     #[doc(alias = "setns")]
     pub fn namespace(mut self, namespace: impl Into<Option<Namespace>>) -> Self {
         self.socket.namespace = namespace.into();
@@ -167,8 +167,8 @@ impl InjectorBuilder {
     option_setters!(socket.options: copy_mode need_wakeup busy_poll transmit_budget);
 
     /// Sends frames that are longer than a chunk, in up to 18 chunks and not more than the transmit
-    /// ring has entries (`XDP_USE_SG`, kernel 6.6). They are written into memory of the injector's
-    /// own, and copied into chunks when they are committed, whole or not at all. Default: no.
+    /// ring has entries (`XDP_USE_SG`, kernel 6.6). They are written into the injector's own
+    /// memory, and copied into chunks when they are committed, whole or not at all. Default: no.
     #[doc(alias = "XDP_USE_SG")]
     pub const fn multi_buffer(mut self, multi_buffer: bool) -> Self {
         self.socket.options.multi_buffer = multi_buffer;

@@ -53,11 +53,11 @@
 //!   the tag in either place if the driver reports it.
 //! - Packets of a queue without a socket go to the kernel silently: a capture takes all queues, or
 //!   reports how many packets it missed.
-//! - A VLAN tag may be beside the bytes of a packet, if a card moved it out or a veth pair was
-//!   given it that way. In native mode a capture gets it from the driver (kernel 6.8,
-//!   [`CaptureBuilder::metadata`]). If it does not, [`XdpCapture::why_no_metadata`] says why, and
-//!   the tag is lost unless it is left in the bytes: `ethtool -K eth0 rxvlan off`, on veth `txvlan
-//!   off` at the other end.
+//! - A VLAN tag may be outside the bytes of a packet, if a card moved it out or the other end of a
+//!   veth pair sent it that way. In native mode a capture gets it from the driver (kernel 6.8,
+//!   [`CaptureBuilder::metadata`]). Otherwise [`XdpCapture::why_no_metadata`] says why, and the tag
+//!   is lost unless it is left in the bytes: `ethtool -K eth0 rxvlan off`, on veth `txvlan off` at
+//!   the other end.
 //! - A checksum that the sending stack left to its interface, as it does on veth and `lo`, is not
 //!   correct in the bytes, and [`Unknown`](netring_sys::Checksum::Unknown) here; AF_PACKET reports
 //!   it as [`Partial`](netring_sys::Checksum::Partial).

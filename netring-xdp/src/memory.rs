@@ -1,5 +1,5 @@
-//! Packet memory: how it is divided, who may touch which part of it, and which socket has which
-//! chunks.
+//! Packet memory: its division into chunks, the ownership of each chunk, and the assignment of
+//! chunks to sockets.
 
 pub(crate) mod accounting;
 pub(crate) mod geometry;

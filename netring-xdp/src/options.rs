@@ -1,4 +1,4 @@
-//! What callers choose about a socket, and what they get.
+//! The options of a socket, and the results.
 
 use std::fmt;
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl RingSize {
 /// Whether packets are copied between the driver's memory and the UMEM.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CopyMode {
-    /// Without a copy if the driver supports it, otherwise with one. The mode that was reached is
+    /// Without a copy if the driver supports it, otherwise with one. The resulting mode is
     /// reported, with the reason if it is not zero-copy.
     #[default]
     Best,
@@ -66,13 +66,13 @@ pub enum CopyMode {
     Copy,
 }
 
-/// Whether the driver is asked what it knows about each packet: the VLAN tag that it moved out of
-/// the bytes, the hash of the flow, the hardware timestamp (kernel 6.3; VLAN tags 6.8).
+/// Whether to ask the driver for metadata of each packet: the VLAN tag that it moved out of the
+/// bytes, the hash of the flow, the hardware timestamp (kernel 6.3; VLAN tags 6.8).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DriverMetadata {
     /// The driver is not asked.
     No,
-    /// The driver is asked if possible, which takes native mode;
+    /// The driver is asked if possible, which requires native mode;
     /// [`XdpCapture::why_no_metadata`](crate::XdpCapture::why_no_metadata) reports why not.
     #[default]
     Try,
@@ -109,7 +109,7 @@ impl fmt::Display for Mode {
 /// Busy polling: the application's own calls drive the interface, and its interrupts stay off
 /// (kernel 5.11).
 ///
-/// The interface's NAPI has to be kept quiet as well, which only the administrator can do:
+/// The interface's NAPI must be kept quiet as well, which only the administrator can do:
 /// `napi_defer_hard_irqs` and `gro_flush_timeout` of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(alias = "SO_PREFER_BUSY_POLL")]
@@ -131,7 +131,7 @@ impl Default for BusyPoll {
     }
 }
 
-/// What a [`Profile`] chooses.
+/// The settings of a [`Profile`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
     /// Entries of the receive ring and of the transmit ring.

@@ -1,10 +1,10 @@
-//! All permissions that a process needs, in one line: `setcap` removes what it is not given, so
-//! advice that names one capability at a time would never lead to the end.
+//! All permissions that a process needs, in one line: `setcap` removes the capabilities that it is
+//! not given, so advice that names one at a time would never succeed.
 
 use netring_sys::syscall::memlock_limit;
 use netring_sys::{Error, SyscallError};
 
-/// Everything that the process must be permitted to do for some settings.
+/// All permissions that the process needs for some settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Needs {
     /// Loads and attaches an XDP program (CAP_BPF and CAP_NET_ADMIN of the host).
@@ -18,7 +18,7 @@ pub(crate) struct Needs {
 }
 
 impl Needs {
-    /// What a program for AF_XDP sockets needs, with the sockets.
+    /// The needs of a program for AF_XDP sockets, including the sockets.
     const PROGRAM: Self = Self {
         program: true,
         net_admin: true,
@@ -41,7 +41,7 @@ impl Needs {
     /// The error of packet memory that exceeds the limit of locked memory.
     pub(crate) fn too_much_memory(self, limit: u64) -> Error {
         let (_, grant) = self.capabilities(true);
-        // What the user has locked elsewhere is within the current limit.
+        // Memory that the user has locked elsewhere is within the current limit.
         let enough = self.memory.saturating_add(limit).next_multiple_of(1024);
         Error::MemoryLimit {
             needed: self.memory,

@@ -28,10 +28,10 @@
 //! way (netlink) leaves the program attached after a kill, and is not used.
 //!
 //! # Filters
-//! [`Redirect::filter`] has the program check each packet first: classic BPF, as `tcpdump -dd`
-//! writes it and packet sockets take it. Rejected packets go where those without a socket go. A
-//! filter that cannot be translated is an error that names the instruction; it is never loaded in a
-//! wider form.
+//! [`Redirect::filter`] makes the program check each packet first: classic BPF, as written by
+//! `tcpdump -dd` and accepted by packet sockets. Rejected packets are treated like those without a
+//! socket. A filter that cannot be translated is an error that names the instruction; it is never
+//! loaded in a wider form.
 //!
 //! # Other programs
 //! An interface runs one XDP program. A foreign one is never removed: attaching over it is
@@ -43,8 +43,8 @@
 //! alone. libxdp cannot replace an attachment of this crate either, because it is a link. They work
 //! together the other way round: a program that a dispatcher runs, or that another process
 //! attached, feeds sockets of this crate through its pinned map ([`SocketMap::from_pin`]). It may
-//! be the generated one: [`Redirect::object`] is what such a loader takes, with the types that the
-//! kernel compares when one program replaces a function of another (`freplace`).
+//! be the generated one: [`Redirect::object`] is in the form that such a loader takes, with the
+//! types that the kernel compares when one program replaces a function of another (`freplace`).
 
 pub mod asm;
 mod attach;

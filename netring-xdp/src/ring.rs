@@ -10,9 +10,9 @@
 //!
 //! Each position has one writer. Both halves keep a copy of the other's position and read the
 //! shared word only if the copy leaves nothing to do. They publish their own position once for many
-//! entries. Entries are words that are read and written atomically, which costs nothing on any
-//! processor that Linux supports, and makes this safe code: whatever the other side does with its
-//! position, an entry is some number, and its user checks it.
+//! entries. Entries are atomic words, which costs nothing on any processor that Linux supports, and
+//! makes this safe code: whatever the other side does with its position, an entry is some number,
+//! and its user checks it.
 
 mod consumer;
 mod memory;
@@ -29,7 +29,7 @@ use netring_sys::kernel::xdp::xdp_desc;
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// What a ring consists of: entries of one word or two.
+/// The entries of a ring: one word or two each.
 pub(crate) trait Entry: Copy + std::fmt::Debug {
     /// Its words, as they are in the ring.
     type Words;

@@ -18,7 +18,7 @@ use config::{SocketConfig, option_setters};
 pub use receiver::{Received, Receiver, SocketStats};
 pub use transmitter::{NotSent, Transmitter};
 
-/// A socket that is bound to one queue of an interface: a receiving half and a sending half.
+/// A socket bound to one queue of an interface: a receiving half and a sending half.
 ///
 /// It has no XDP program of its own: packets arrive once a program redirects them to it
 /// ([`Attachment::set_socket`](crate::program::Attachment::set_socket)).
@@ -34,7 +34,7 @@ pub struct XdpSocket<'umem> {
 pub struct SocketBuilder(SocketConfig);
 
 impl<'umem> XdpSocket<'umem> {
-    /// Settings to open a socket on a queue with. Queues are numbered from 0.
+    /// Returns the settings for a socket on a queue. Queues are numbered from 0.
     pub fn builder(interface: &str, queue: u32) -> SocketBuilder {
         SocketBuilder(SocketConfig::new(interface, queue))
     }
@@ -114,7 +114,7 @@ impl SocketBuilder {
     option_setters!(0.options: copy_mode need_wakeup busy_poll moderation transmit_budget);
 
     /// Takes packets and sends frames that are larger than a chunk, in up to 18 chunks
-    /// (`XDP_USE_SG`, kernel 6.6). The program has to take them too
+    /// (`XDP_USE_SG`, kernel 6.6). The program must take them too
     /// ([`Redirect::multi_buffer`](crate::program::Redirect::multi_buffer)). Default: no; such
     /// packets are dropped and counted. The first socket over a UMEM decides for all of them. No
     /// frame has more chunks than the completion ring has entries.
@@ -124,7 +124,7 @@ impl SocketBuilder {
         self
     }
 
-    /// Reads what the driver knows about each packet ([`Received::described`],
+    /// Reads the driver's metadata of each packet ([`Received::described`],
     /// [`Chunk::metadata`](crate::Chunk::metadata)), if the program writes it
     /// ([`Redirect::metadata`](crate::program::Redirect::metadata)). Default: no.
     ///
@@ -140,11 +140,11 @@ impl SocketBuilder {
     /// Opens the socket with chunks of `umem`, and fills its fill ring.
     ///
     /// The first socket over a UMEM registers it; later ones share it, whether they are on other
-    /// queues, on other interfaces or on the same queue. Chunks of a socket that is closed are not
-    /// given to another, because nobody knows when the kernel is done with what was in its rings.
-    /// Sockets of one queue share one fill ring and one completion ring, those of the first. It has
-    /// to keep them moving for the others, by [`Receiver::receive`] and
-    /// [`flush`](netring_sys::PacketSink::flush), even if it has nothing to do for itself.
+    /// queues, on other interfaces or on the same queue. Chunks of a closed socket are not given to
+    /// another, because it is unknown when the kernel is done with those in its rings. Sockets of
+    /// one queue share one fill ring and one completion ring, those of the first. That socket must
+    /// keep them moving for the others, by [`Receiver::receive`] and
+    /// [`flush`](netring_sys::PacketSink::flush), even if it is idle itself.
     ///
     /// # Errors
     /// [`Error::NoSuchInterface`]; [`Error::NotPermitted`] without CAP_NET_RAW;

@@ -1,5 +1,5 @@
-//! Both halves of a socket against a simulated kernel: what it does in what order is random, and
-//! where every chunk is meanwhile is checked after each step.
+//! Both halves of a socket against a simulated kernel: its actions and their order are random, and
+//! the place of every chunk is checked after each step.
 
 mod batches;
 mod conservation;

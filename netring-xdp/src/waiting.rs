@@ -18,7 +18,7 @@ pub(crate) struct Waiting {
     calls: u64,
 }
 
-/// What a reader waits for.
+/// The condition that a reader waits for.
 pub(crate) trait Waited {
     /// Readable when the wait may be over.
     fn fd(&self) -> BorrowedFd<'_>;
@@ -54,7 +54,7 @@ impl Waiting {
         self.calls
     }
 
-    /// Waits, because there is no packet. Returns false if the time was over first; `None` waits
+    /// Waits, because there is no packet. Returns false if the timeout expires first; `None` waits
     /// forever.
     #[inline(never)]
     pub(crate) fn wait(

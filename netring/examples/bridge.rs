@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         true => Verdict::Drop,
         false => Verdict::Forward,
     });
-    // What was forwarded before a failure is printed too.
+    // Print what was forwarded even after a failure.
     println!("{}", bridge.stats()?);
     ended?;
     Ok(())

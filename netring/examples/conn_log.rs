@@ -1,4 +1,4 @@
-//! Logs each flow as a line of Zeek's conn.log in JSON until Ctrl-C, and then what was lost:
+//! Logs each flow as a line of Zeek's conn.log in JSON until Ctrl-C, and then the losses:
 //! `cargo run --example conn_log -- eth0`.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     args.end()?;
     let mut records = capture.record_stream(FiveTuple::bidirectional());
     let stop = records.stop_handle();
-    // Once the capture is stopped the flows that are left end, and then the stream does.
+    // Once the capture is stopped, the remaining flows end, and then the stream.
     tokio::spawn(async move { tokio::signal::ctrl_c().await.map(|()| stop.stop()) });
     let (log, mut line) = (ConnLog::new(), Vec::new());
     while let Some(record) = records.next().await {

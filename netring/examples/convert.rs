@@ -1,4 +1,4 @@
-//! Writes a capture file as pcapng, with all that is known about its packets:
+//! Writes a capture file as pcapng, with all its information about the packets:
 //! `cargo run --features compression --example convert -- trace.pcap.zst trace.pcapng.gz`.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         settings = settings.gzip();
     }
     let mut writer = settings.create_new(to)?;
-    // The packets before damage are written, and the file is complete nevertheless.
+    // The packets before damage are written, and the file is still complete.
     let copied = writer.copy(&mut file);
     println!("{} packets", writer.packets());
     writer.finish()?;

@@ -1,4 +1,4 @@
-//! Prints the names that DNS clients ask for, and the number of answers:
+//! Prints the names that DNS clients query, and the number of answers:
 //! `cargo run --features dns --example dns_names -- eth0 53 10`. It ends after that many answers.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 

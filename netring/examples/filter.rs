@@ -1,4 +1,4 @@
-//! Captures what a filter selects, DNS queries by default:
+//! Captures the packets of a filter, DNS queries by default:
 //! `cargo run --example filter -- eth0 10 "tcp port 80 or 443"`. It ends after that many packets.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 

@@ -1,4 +1,4 @@
-//! Captures with the timestamps of the card, or says that there are none:
+//! Captures with hardware timestamps, or reports that there are none:
 //! `cargo run --example hardware_timestamps -- eth0 10`. It ends after that many packets.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
@@ -16,13 +16,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let card = Interface::by_name(&name)?.timestamping()?;
     let builder = Capture::builder().interface(name);
     let mut capture = match card.stamps_any_packet() {
-        // For as long as the capture lives; then the card stamps what it did before.
+        // For the lifetime of the capture; then the card's setting is restored.
         true => builder.enable_hardware_timestamps(true).build()?,
         false => builder.build()?,
     };
     println!("{}: {card}", capture.interface().name);
     capture.try_for_each(|packet| {
-        // Each packet says which clock spoke, whatever was requested.
+        // Each packet reports its clock, whatever was requested.
         let (time, len) = (packet.timestamp(), packet.wire_len());
         println!("{time} {:?} {len} bytes", time.clock());
         seen += 1;

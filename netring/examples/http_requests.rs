@@ -1,4 +1,4 @@
-//! Prints what HTTP clients ask for:
+//! Prints the requests of HTTP clients:
 //! `cargo run --features http --example http_requests -- eth0 80 10`. It ends after that many.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 

@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut injector = Injector::open(&interface)?;
     let source = injector.interface().address.unwrap_or_default();
     for number in 0..u64::from(frames) {
-        // Written in place; without room, frames before it are sent first.
+        // Written in place; without room, earlier frames are sent first.
         while injector.slot(60)?.is_none() {
             wait::drain(&mut injector, Some(Duration::from_millis(10)))?;
         }

@@ -1,5 +1,5 @@
-//! Prints what an interface says about itself, and how to capture from it with so many processors
-//! (2): `cargo run --features xdp --example interface_information -- eth0 4`.
+//! Prints the facts about an interface, and how to capture from it with some processors (2):
+//! `cargo run --features xdp --example interface_information -- eth0 4`.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;

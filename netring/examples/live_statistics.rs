@@ -1,5 +1,5 @@
-//! Prints what arrives and what is lost each second: `cargo run --example live_statistics -- eth0`.
-//! It ends after 10 s, with the totals.
+//! Prints the packets that arrive and are lost each second:
+//! `cargo run --example live_statistics -- eth0`. It ends after 10 s, with the totals.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;

@@ -1,5 +1,6 @@
-//! Serves what is captured and lost to Prometheus: `cargo run --features metrics --example metrics
-//! -- eth0 127.0.0.1:9000 60`, then `curl 127.0.0.1:9000`. It ends after 10 s, with the totals.
+//! Serves capture and loss counters to Prometheus:
+//! `cargo run --features metrics --example metrics -- eth0 127.0.0.1:9000 60`, then
+//! `curl 127.0.0.1:9000`. It ends after 10 s, with the totals.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
 mod outcome;

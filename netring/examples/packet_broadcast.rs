@@ -1,4 +1,4 @@
-//! One copy of each packet for two subscribers, one of which prints what an expression selects:
+//! One copy of each packet for two subscribers, one of which prints the packets of an expression:
 //! `cargo run --example packet_broadcast -- eth0 10 "udp port 53"`. It ends after that many.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 

@@ -1,4 +1,4 @@
-//! Counts the payload of each flow in a capture file, direction by direction, where it lies in the
+//! Counts the payload of each flow in a capture file, direction by direction, in place in the
 //! packets: `cargo run --features pcap --example payload -- trace.pcapng`.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// What the segments of the flows that have not ended carry.
+/// The payload of the flows that have not ended.
 #[derive(Default)]
 struct Counts(HashMap<FlowId, Count>);
 

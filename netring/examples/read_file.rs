@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     while let Ok(true) = more {
         let batch = file.next_batch();
         more = batch.map(|it| it.map(|it| tracker.track_batch(&it, &mut events)).is_some());
-        // The flows before a fault are whole, so the file ends there.
+        // The flows before a fault are complete, so the file ends there.
         while !matches!(more, Ok(true)) && tracker.finish(&mut events) {}
         for event in events.drain(..) {
             if let Ended {

@@ -1,4 +1,4 @@
-//! Records an interface in files, of which it keeps the last five, until SIGTERM or Ctrl-C:
+//! Records an interface in files until SIGTERM or Ctrl-C, and keeps the last five:
 //! `cargo run --features rotation --example record -- eth0 '/tmp/eth0-%Y%m%d-{}.pcapng'`.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 

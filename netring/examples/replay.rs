@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut file = CaptureFile::open(path)?;
     let mut replay = Replay::<Injector>::open(&interface)?.speed(speed)?;
-    // What was sent before a failure is printed too.
+    // Print what was sent even after a failure.
     let ended = replay.run(&mut file);
     let stats = replay.stats();
     println!("{stats}");

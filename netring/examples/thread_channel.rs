@@ -1,4 +1,4 @@
-//! Captures in a thread, and reads the packets from a channel:
+//! Captures on a thread, and reads the packets from a channel:
 //! `cargo run --example thread_channel -- eth0 10`. It ends after that many packets.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     args.end()?;
 
     let capture = Capture::open(&interface)?;
-    // If the channel is full the thread waits, and the ring takes the packets meanwhile.
+    // If the channel is full, the thread waits, and the ring holds the packets meanwhile.
     let settings = ChannelCapture::builder().capacity(1024).lossless(true);
     let mut channel = settings.start(capture)?;
     let mut printed = 0;

@@ -1,4 +1,4 @@
-//! Prints the names of the servers that TLS clients ask for:
+//! Prints the server names that TLS clients request:
 //! `cargo run --features tls --example tls_names -- eth0 443 10`. It ends after that many.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 

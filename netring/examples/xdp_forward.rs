@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// What happened to the received packets.
+/// The fate of the received packets.
 #[derive(Default)]
 struct Outcome {
     sent: u64,

@@ -43,21 +43,21 @@
 //! AF_XDP native: opened; captured packets do not reach this host
 //! ```
 //!
-//! Even so, AF_XDP is not used on an interface that a default route leads through, by which this
-//! host may be reached; that takes [`Builder::divert_default_route`] too.
+//! Even so, AF_XDP is not used on an interface with a default route, through which this host may be
+//! reached; that also requires [`Builder::divert_default_route`].
 //!
 //! # How the backends differ
 //!
-//! Every backend delivers incoming packets only, and none that this host sends.
+//! Every backend delivers incoming packets only, never those that this host sends.
 //!
-//! - With AF_PACKET a VLAN tag is always beside the bytes ([`Meta::vlan`](crate::Meta::vlan)).
-//!   With AF_XDP it is beside them if the card or the sending stack moved it there before the
-//!   XDP program ran, and otherwise in the bytes. In generic mode AF_XDP cannot see a tag that is
-//!   beside the bytes: [`XdpCapture::why_no_metadata`].
-//! - A [filter](Builder::filter) that is an expression means the same with all of them, but where
-//!   AF_XDP cannot see a tag that is beside the bytes, it judges the packet as if it had none. A
-//!   filter that is a classic BPF program sees the bytes as they are: behind the tag with
-//!   AF_PACKET, and with AF_XDP the tag itself if it is in the bytes.
+//! - With AF_PACKET a VLAN tag is always in the metadata ([`Meta::vlan`](crate::Meta::vlan)). With
+//!   AF_XDP it is there if the card or the sending stack moved it out of the bytes before the XDP
+//!   program ran, and otherwise in the bytes. In generic mode AF_XDP cannot see a tag in the
+//!   metadata: [`XdpCapture::why_no_metadata`].
+//! - A [filter](Builder::filter) expression means the same with all of them, except that AF_XDP
+//!   treats a packet as untagged if it cannot see the tag in the metadata. A classic BPF program
+//!   sees the bytes as they are: without the tag with AF_PACKET, and with AF_XDP including a tag
+//!   that is in the bytes.
 //! - Offloads merge packets of a connection into one of up to 64 KiB (512 KiB with BIG TCP).
 //!   AF_PACKET and AF_XDP in generic mode deliver it in one piece; in native mode packets are as
 //!   they were on the wire.
@@ -68,13 +68,13 @@
 //!
 //! # Room for every packet
 //!
-//! A backend that cannot hold every packet the interface can bring is not opened. AF_XDP is opened
-//! with multi-buffer
-//! ([`CaptureBuilder::multi_buffer`](netring_xdp::CaptureBuilder::multi_buffer), kernel 6.6) if
-//! the MTU does not fit into a chunk, and always in generic mode; the [`Attempt`] says so. If
-//! multi-buffer is not available, the backend is rejected and the attempt says why. In native
-//! mode, raising the MTU after the capture was opened can bring packets that do not fit; they are
-//! counted as dropped ([`XdpCapture::longest`]).
+//! A backend that cannot hold every packet the interface may receive is not opened. AF_XDP is
+//! opened with multi-buffer
+//! ([`CaptureBuilder::multi_buffer`](netring_xdp::CaptureBuilder::multi_buffer), kernel 6.6) if the
+//! MTU does not fit into a chunk, and always in generic mode; the [`Attempt`] says so. If
+//! multi-buffer is not available, the backend is rejected and the attempt says why. In native mode,
+//! raising the MTU after the capture was opened can bring packets that do not fit; they are counted
+//! as dropped ([`XdpCapture::longest`]).
 
 mod attempt;
 mod capture;
@@ -141,8 +141,8 @@ impl Builder {
     }
 
     /// Captures in this network namespace, with any backend. Default: that of the thread that calls
-    /// [`build`](Self::build), whose own is never changed. It needs CAP_SYS_ADMIN unless the thread
-    /// is in the namespace already.
+    /// [`build`](Self::build), whose own namespace never changes. Requires CAP_SYS_ADMIN unless the
+    /// thread is already in the namespace.
     #[doc(alias = "setns")]
     pub fn namespace(mut self, namespace: impl Into<Option<Namespace>>) -> Self {
         self.namespace = namespace.into();
@@ -157,7 +157,7 @@ impl Builder {
     }
 
     /// Whether packets carry the hash of their flow ([`Meta::rx_hash`](crate::Meta::rx_hash)), with
-    /// any backend. Default: no. If the card supplies none the kernel computes it for each packet.
+    /// any backend. Default: no. If the card supplies none, the kernel computes it for each packet.
     /// AF_XDP reports it only if the driver supports XDP metadata, and never in generic mode
     /// ([`XdpCapture::why_no_metadata`]). AF_PACKET cannot with [`Profile::Immediate`].
     pub const fn rx_hash(mut self, rx_hash: bool) -> Self {
@@ -165,7 +165,7 @@ impl Builder {
         self
     }
 
-    /// Whether to receive packets addressed to other hosts too, with any backend. Default: no.
+    /// Whether to also receive packets addressed to other hosts, with any backend. Default: no.
     pub const fn promiscuous(mut self, promiscuous: bool) -> Self {
         self.promiscuous = promiscuous;
         self
@@ -183,20 +183,20 @@ impl Builder {
         self
     }
 
-    /// Whether to permit backends that take the packets which they capture away from this host:
-    /// AF_XDP ([`Backend::diverts`]). Default: no. Connections over the interface break while the
-    /// capture is open; with a [`filter`](Self::filter), only those that it selects.
+    /// Whether to permit backends that take captured packets away from this host: AF_XDP
+    /// ([`Backend::diverts`]). Default: no. Connections over the interface break while the capture
+    /// is open; with a [`filter`](Self::filter), only those that it selects.
     ///
-    /// An interface that a default route leads through takes
-    /// [`divert_default_route`](Self::divert_default_route) too.
+    /// An interface with a default route also requires
+    /// [`divert_default_route`](Self::divert_default_route).
     pub const fn divert(mut self, divert: bool) -> Self {
         self.divert = divert;
         self
     }
 
-    /// Whether [`divert`](Self::divert) also holds for an interface that a default route of its
-    /// network namespace leads through (IPv4 or IPv6), directly or by a bridge, bond or VLAN on it.
-    /// Default: no. If this host is reached through the interface, the capture cuts it off.
+    /// Whether [`divert`](Self::divert) also applies to an interface with a default route in its
+    /// network namespace (IPv4 or IPv6), directly or by a bridge, bond or VLAN on it. Default: no.
+    /// If this host is reached through the interface, the capture cuts it off.
     pub const fn divert_default_route(mut self, divert: bool) -> Self {
         self.divert_default_route = divert;
         self
@@ -214,7 +214,7 @@ impl Builder {
     ///
     /// # Errors
     /// Returns [`Error::NoSuchInterface`]; an [`Error::Source`] that is a [`NoBackend`], with the
-    /// reason for each backend; the reason itself if only one backend was to be tried; or
+    /// reason for each backend; the reason itself if only one backend was given; or
     /// [`Error::Config`] if none was.
     pub fn build(self) -> Result<AutoCapture, Error> {
         // No backend can fix a wrong name, so report it first.
@@ -284,7 +284,7 @@ impl Builder {
             let builder = builder.promiscuous(self.promiscuous);
             let builder = builder.profile(self.profile).rx_hash(self.rx_hash);
             let builder = builder.attach_mode(mode).copy_mode(copying);
-            // The MTU does not bound what generic mode delivers. In native mode it does, and the
+            // The MTU does not bound the packets of generic mode. In native mode it does, and the
             // capture decides by it.
             let builder = match mode {
                 AttachMode::Generic => builder.multi_buffer(true),

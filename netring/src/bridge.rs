@@ -51,38 +51,38 @@ pub use xdp::XdpBridge;
 /// # What is forwarded
 ///
 /// Every frame that arrives on one interface goes out of the other one, once, in order, with the
-/// bytes that it had on the wire: a VLAN tag that the kernel took out of them is put back. The
-/// decision sees it in the memory that it is sent from, and may change it there.
+/// bytes that it had on the wire: a VLAN tag that the kernel removed is put back. The decision sees
+/// the frame in the memory from which it is sent, and may change it there.
 ///
 /// Frames that this host sends out of a bridged interface, those of the bridge among them, are left
-/// alone. So nothing comes back, also not if several bridges work on the same interfaces: each of
-/// them then forwards every frame. A loop of cables outside is forwarded as it is; there is no
-/// spanning tree. What arrives also reaches the stack of this host if it is for it: give bridged
-/// interfaces no addresses, and do not let the kernel route between them.
+/// alone. So nothing loops back, even if several bridges work on the same interfaces: each of them
+/// then forwards every frame. The bridge does not detect cabling loops; there is no spanning tree.
+/// Frames addressed to this host also reach its stack: give bridged interfaces no addresses, and do
+/// not let the kernel route between them.
 ///
 /// A stack on the same host, on the other end of a veth pair, leaves checksums and segmentation to
-/// its interface. Ports of `Port::afpacket` pass that on: the frame is sent as it is,
-/// up to 64 KiB long, with a request to the kernel to complete it if it goes to a wire. For other
-/// sinks checksums are computed and packets cut into segments in software. A source that does
-/// not know the state of checksums (AF_XDP) may deliver incomplete ones: they are recognised by
-/// their value, and computed.
+/// its interface. Ports of `Port::afpacket` pass that on: the frame is sent as it is, up to 64 KiB
+/// long, with a request to the kernel to complete it if it goes to a wire. For other sinks
+/// checksums are computed and packets cut into segments in software. A source that does not know
+/// the state of checksums (AF_XDP) may deliver incomplete ones: the bridge recognises them by their
+/// value, and computes them.
 ///
-/// A frame that cannot be sent whole and right is refused, and counted by the reason ([`Refused`]);
-/// one that is longer than the MTU of the other side is [too long](Refused::too_long), as is one
-/// whose segments would be. There is no message back.
+/// A frame that cannot be sent complete and correct is refused, and counted by reason
+/// ([`Refused`]); a frame longer than the MTU of the other side is [too long](Refused::too_long),
+/// as is one with segments that would be. The sender gets no message.
 ///
 /// # If one side is slower
 ///
-/// Each direction takes a batch in turn, so neither can starve the other. If the sink has no room
+/// Each direction takes a batch in turn, so neither can starve the other. If the sink has no room,
 /// the rest of the batch waits for it, and nothing more is taken from the source: its ring is the
-/// queue, and counts what it drops ([`WayStats::source`]).
+/// queue, and counts its drops ([`WayStats::source`]).
 ///
 /// # If something fails
 ///
-/// While an interface is down the bridge goes on: frames for it that the sink did not have yet are
-/// counted ([`WayStats::link_down`]) and left out, those in the sink are sent once it is up. The
-/// removal of an interface is the end, and the error names the side. If a decision panics, the
-/// frame is [counted](WayStats::undecided), and the bridge can run again with those behind it.
+/// While an interface is down, the bridge continues: frames that were not yet in its sink are
+/// counted ([`WayStats::link_down`]) and dropped, and those in the sink are sent once it is up. The
+/// removal of an interface ends the bridge, and the error names the side. If a decision panics, the
+/// frame is [counted](WayStats::undecided), and the bridge can resume with the next one.
 #[derive(Debug)]
 pub struct Bridge<A, B = A> {
     a: A,
@@ -97,7 +97,7 @@ impl Bridge<Port<Capture, Injector>> {
     /// Bridges two interfaces through packet sockets ([`Port::afpacket`]).
     ///
     /// # Errors
-    /// The errors of [`Port::afpacket`]; [`Error::Config`] if both names are those of one
+    /// The errors of [`Port::afpacket`]; [`Error::Config`] if both names refer to the same
     /// interface.
     pub fn open(a: &str, b: &str) -> Result<Self, Error> {
         // An interface may have several names.
@@ -118,8 +118,8 @@ where
     /// Bridges two ports, which may be of different kinds, and in different network namespaces.
     ///
     /// # Errors
-    /// [`Error::Config`] if a sink has frames of others that are still on their way; or the call
-    /// that failed: the process has too many descriptors.
+    /// [`Error::Config`] if a sink still has other frames in flight; or the call that failed: the
+    /// process has too many descriptors.
     pub fn new(mut a: Port<S, K>, mut b: Port<T, L>) -> Result<Self, Error> {
         let to_a = stats::before(&a.sink.stats()?)?;
         let to_b = stats::before(&b.sink.stats()?)?;
@@ -134,7 +134,7 @@ where
         })
     }
 
-    /// What became of all frames so far.
+    /// The fate of all frames so far.
     ///
     /// # Errors
     /// The system call that reads the figures failed; the error names the side, which is then not

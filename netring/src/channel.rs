@@ -1,4 +1,4 @@
-//! A source on a thread of its own, read through a bounded channel.
+//! A source on its own thread, read through a bounded channel.
 
 mod batches;
 mod builder;
@@ -23,12 +23,12 @@ pub use batches::Batches;
 pub use builder::ChannelBuilder;
 pub use forward::{Forwarded, Forwarding};
 
-/// A source that a thread of its own reads, and a bounded channel from there: for programs without
-/// a runtime that have other work to do while packets arrive.
+/// A source read by its own thread, behind a bounded channel: for programs without a runtime that
+/// have other work to do while packets arrive.
 ///
 /// The thread copies packets into owned batches ([`PacketVec`]), so the ring is free again at once,
-/// however long you hold a batch. Nothing is allocated per packet, and in the long run nothing per
-/// batch that is [lent](PacketSource::next_batch): its memory is used again.
+/// however long you hold a batch. Nothing is allocated per packet, and in steady state nothing per
+/// batch that is [lent](PacketSource::next_batch): its memory is reused.
 ///
 /// ```no_run
 /// # #[cfg(feature = "afpacket")]
@@ -50,20 +50,20 @@ pub use forward::{Forwarded, Forwarding};
 ///
 /// It is a [`PacketSource`] itself, so flows, filters and tees work on it. [`recv`](Self::recv),
 /// [`recv_timeout`](Self::recv_timeout) and [`batches`](Self::batches) return batches that you own.
-/// Each of those costs two allocations. [`ChannelBuilder::start_into`] sends them into a channel of
-/// yours instead, of any kind: one that other threads share or select on, for example.
+/// Each of those costs two allocations. [`ChannelBuilder::start_into`] sends them into your own
+/// channel instead, for example one that other threads share or select on.
 ///
 /// # A full channel
 ///
 /// The channel holds 65,536 packets unless [`ChannelBuilder::capacity`] says otherwise. If it is
-/// full, the newest packets are lost and counted: [`lost`](Self::lost), and
-/// [`Stats::dropped`] together with what the ring dropped. With [`ChannelBuilder::lossless`] the
-/// thread waits instead, and the ring takes packets as long as it has room.
+/// full, the newest packets are lost and counted: [`lost`](Self::lost), and [`Stats::dropped`]
+/// together with what the ring dropped. With [`ChannelBuilder::lossless`] the thread waits instead,
+/// and the ring takes packets while it has room.
 ///
 /// # The end
 ///
-/// What ends the source, be it a [stop](Self::stop), an error or a panic in it, reaches the reader
-/// after all packets before it. The source is closed by then. Dropping the channel stops the source
+/// The end of the source, whether by a [stop](Self::stop), an error or a panic, reaches the reader
+/// after all earlier packets. The source is closed by then. Dropping the channel stops the source
 /// and waits until it is closed, which takes 20 to 35 ms for a packet socket; a full channel does
 /// not delay it.
 pub struct ChannelCapture {
@@ -88,7 +88,8 @@ impl ChannelCapture {
     }
 
     /// Reads a source that is never empty before its end, such as a file, on its own thread, with
-    /// the default settings, but [`lossless`](ChannelBuilder::lossless): a file can wait.
+    /// the default settings except that it is [`lossless`](ChannelBuilder::lossless): a file can
+    /// wait.
     ///
     /// # Errors
     /// The thread cannot be started.
@@ -114,8 +115,8 @@ impl ChannelCapture {
     /// Waits for the next batch, of 1 to 1,024 packets, and returns it. `None` at the end.
     ///
     /// # Errors
-    /// What ended the source, once, after all packets; [`Error::Closed`] from then on. Reports,
-    /// such as a link that went down, are not returned: [`PacketSource::wait`] and
+    /// The error that ended the source, once, after all packets; [`Error::Closed`] from then on.
+    /// Reports, such as a link that went down, are not returned: [`PacketSource::wait`] and
     /// [`PacketSource::ready`] return them, unless a full channel had no room for one.
     pub fn recv(&mut self) -> Result<Option<PacketVec>, Error> {
         if self.next_batch()?.is_none() {
@@ -137,7 +138,8 @@ impl ChannelCapture {
         })
     }
 
-    /// What is there now, without waiting: [`recv_timeout`](Self::recv_timeout) with zero.
+    /// Returns a batch that is available now, without waiting: [`recv_timeout`](Self::recv_timeout)
+    /// with zero.
     ///
     /// # Errors
     /// The errors of [`recv`](Self::recv).
@@ -145,7 +147,7 @@ impl ChannelCapture {
         self.recv_timeout(Duration::ZERO)
     }
 
-    /// The batches until the end, each waited for; an error is the last item.
+    /// Iterates over the batches until the end, waiting for each; an error is the last item.
     pub fn batches(&mut self) -> Batches<'_> {
         Batches::new(self)
     }
@@ -155,8 +157,8 @@ impl ChannelCapture {
         self.queue.lost()
     }
 
-    /// Stops the source. What the channel holds is still received, and then the end; a
-    /// [replayed](Self::replay) source gives the batch at hand first. Packets that a ring still
+    /// Stops the source. Packets in the channel are still received, and then the end; a
+    /// [replayed](Self::replay) source first delivers the batch at hand. Packets that a ring still
     /// holds are not received: they stay [pending](Stats::pending). Further calls have no effect.
     /// It never blocks.
     ///
@@ -206,8 +208,8 @@ impl PacketSource for ChannelCapture {
     }
 
     /// The figures of the source, except that a packet counts as delivered once it was received
-    /// from the channel, and as dropped if the channel lost it. What is
-    /// [pending](Stats::pending) is in the ring or in the channel.
+    /// from the channel, and as dropped if the channel lost it. [Pending](Stats::pending) packets
+    /// are in the ring or in the channel.
     ///
     /// The thread reads them between two batches, so this blocks for up to 100 ms while the source
     /// is idle; for a replayed source, for as long as one read of it takes. After the end they are
@@ -233,7 +235,8 @@ impl PacketSource for ChannelCapture {
 impl Drop for ChannelCapture {
     fn drop(&mut self) {
         self.queue.close();
-        // A replayed source may be in a read that nothing wakes: its thread ends after it.
+        // A replayed source may be in a read that nothing can wake: its thread ends after that
+        // read.
         if let (Some(handle), Some(thread)) = (&self.stop, self.thread.take()) {
             handle.stop();
             // It catches the panics of the source.

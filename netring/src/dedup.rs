@@ -1,4 +1,4 @@
-//! Leaving out packets that a source delivers more than once.
+//! Removing packets that a source delivers more than once.
 
 mod batch;
 mod content;
@@ -20,19 +20,19 @@ use content::Remembered;
 pub use batch::DedupBatch;
 pub use content::Content;
 
-/// A source that leaves out the packets that the source inside delivers more than once.
+/// A source adapter that removes packets which the inner source delivers more than once.
 ///
-/// There are two ways to tell them:
+/// Duplicates are recognised in one of two ways:
 ///
-/// - [`loopback`](Self::loopback) by direction. What a loopback interface sends it also receives,
-///   so a capture that does not ignore outgoing packets has each packet twice. It is exact, also
-///   for packets with equal bytes.
-/// - [`content`](Self::content) by bytes and time. A mirror port that copies what enters and what
-///   leaves a switch delivers each frame twice, and so do two taps on one path.
+/// - [`loopback`](Self::loopback) by direction. A loopback interface receives what it sends, so a
+///   capture that does not ignore outgoing packets sees each packet twice. This is exact, even for
+///   packets with equal bytes.
+/// - [`content`](Self::content) by bytes and time. A mirror port that copies both directions of a
+///   switch delivers each frame twice, and so do two taps on one path.
 ///
 /// Each packet that is left out is counted, in [`duplicates`](Self::duplicates) and in
-/// [`Stats::left_out`]. A batch may have no packets at all. Whatever the source inside offers
-/// besides (waiting, the descriptor, [`Stop`]) is forwarded. Nothing is allocated per packet.
+/// [`Stats::left_out`]. A batch may have no packets at all. Other functions of the inner source
+/// (waiting, the descriptor, [`Stop`]) are forwarded. Nothing is allocated per packet.
 ///
 /// ```no_run
 /// # #[cfg(feature = "afpacket")]
@@ -61,7 +61,7 @@ pub struct Dedup<S> {
 /// What makes a packet a duplicate.
 #[derive(Debug)]
 enum Rule {
-    /// This interface sent it, and receives it as well.
+    /// This interface sent it, and also receives it.
     Loopback(u32),
     Content(Box<Remembered>),
 }
@@ -80,16 +80,16 @@ impl Rule {
 }
 
 impl<S> Dedup<S> {
-    /// Wraps a source from which nothing was taken yet, and leaves out what the loopback interface
-    /// with this index sends; it receives the same packets. In a capture file it is the number of
-    /// the interface as its packets [report](crate::Meta::interface) it.
+    /// Wraps an unread source, and leaves out the packets that the loopback interface with this
+    /// index sends, because it also receives them. For a capture file, the index is the number that
+    /// packets [report](crate::Meta::interface).
     ///
     /// Packets of other interfaces are lent in both directions, and so are packets without a
     /// direction. A packet that was sent and not received, because the host's backlog was full, is
     /// left out.
     ///
-    /// A `Capture` of a loopback interface ignores outgoing packets in the kernel
-    /// unless it was asked not to, and needs no `Dedup`.
+    /// A `Capture` of a loopback interface by default ignores outgoing packets in the kernel, and
+    /// needs no `Dedup`.
     ///
     /// ```
     /// # #[cfg(feature = "afpacket")]
@@ -108,11 +108,11 @@ impl<S> Dedup<S> {
         Self::by(source, Rule::Loopback(interface))
     }
 
-    /// Wraps a source from which nothing was taken yet, and leaves out repetitions of what it
-    /// delivered shortly before, as [`Content`] defines them.
+    /// Wraps an unread source, and leaves out repetitions of packets delivered shortly before, as
+    /// [`Content`] defines them.
     ///
     /// # Errors
-    /// [`Error::Config`] for settings that are out of range, which the setters of [`Content`] name.
+    /// [`Error::Config`] for settings that are out of range; see the setters of [`Content`].
     pub fn content(source: S, content: Content) -> Result<Self, Error> {
         let remembered = Box::new(Remembered::new(content)?);
         Ok(Self::by(source, Rule::Content(remembered)))
@@ -132,9 +132,9 @@ impl<S> Dedup<S> {
         self.duplicates
     }
 
-    /// Packets that had to be forgotten within their window, because more packets than
-    /// [`Content::packets`] came after them: a repetition of theirs was not recognised and was
-    /// lent. Zero for [`loopback`](Self::loopback), which remembers nothing.
+    /// Packets that were forgotten within their window because more than [`Content::packets`]
+    /// packets followed: a later repetition was not recognised and was lent. Zero for
+    /// [`loopback`](Self::loopback), which remembers nothing.
     pub fn forgotten(&self) -> u64 {
         match &self.rule {
             Rule::Loopback(_) => 0,

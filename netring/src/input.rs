@@ -12,8 +12,8 @@ use crate::pcap::{self, CaptureFile};
 use crate::wait::StopHandle;
 use crate::{Capture, Error, Filter, Packet, PacketBatch, PacketSource, Readiness, Stats};
 
-/// A source that is an interface or a file, for programs with the options
-/// `-i INTERFACE | -r FILE`. Flows, adapters and the async adapter take it as any other source.
+/// A source that is an interface or a file, for programs with the options `-i INTERFACE | -r FILE`.
+/// Flows, adapters and the async adapter accept it like any other source.
 ///
 /// ```no_run
 /// use netring::{Input, PacketSource};
@@ -31,8 +31,8 @@ use crate::{Capture, Error, Filter, Packet, PacketBatch, PacketSource, Readiness
 /// # }
 /// ```
 ///
-/// With a filter, use [`Input::builder`]. With other settings or another backend, make the variant
-/// of it: `Input::Interface(Capture::builder().interface("eth0").build()?)`.
+/// For a filter, use [`Input::builder`]. For other settings or another backend, construct the
+/// variant: `Input::Interface(Capture::builder().interface("eth0").build()?)`.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
@@ -45,7 +45,7 @@ pub enum Input<L = Capture> {
     File(CaptureFile),
 }
 
-/// The packets of one batch of an [`Input`]. Dropping it gives all of their memory back.
+/// The packets of one batch of an [`Input`]. Dropping it returns all of their memory.
 #[derive(Debug)]
 pub struct InputBatch<'a, B>(Either<B, pcap::Batch<'a>>);
 
@@ -76,7 +76,7 @@ pub struct InputBuilder {
 impl InputBuilder {
     /// Which packets to take: in the kernel from an interface
     /// ([`CaptureBuilder::filter`](crate::afpacket::CaptureBuilder::filter)), in user space from a
-    /// file ([`CaptureFile::filter`]). It means the same in both. Default: all packets.
+    /// file ([`CaptureFile::filter`]). It means the same for both. Default: all packets.
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
         self.filter = Some(filter.into());
         self
@@ -109,7 +109,7 @@ impl InputBuilder {
 }
 
 impl Input {
-    /// Returns the settings, of which there is the filter.
+    /// Returns the settings, currently the filter.
     pub fn builder() -> InputBuilder {
         InputBuilder::default()
     }

@@ -24,14 +24,14 @@
 //! | module | feature | contents |
 //! |---|---|---|
 //! | the root | | [`Packet`], [`PacketSource`], [`Stats`], [`Error`]: types that all layers share |
-//! | [`ChannelCapture`] | | any source in a thread of its own, with a bounded channel to the reader |
+//! | [`ChannelCapture`] | | any source on its own thread, with a bounded channel to the reader |
 //! | [`prelude`] | | the traits and the few types that almost every program needs |
 //! | [`dedup`] | | leave out packets that a source delivers more than once |
 //! | [`bridge`], [`Bridge`] | | frames between two interfaces, in both directions, with a decision about each |
 //! | [`replay`] | | the packets of any source to any sink, at the speed at which they were recorded or another |
 #![cfg_attr(
     feature = "afpacket",
-    doc = "| [`afpacket`], [`Capture`], [`Captures`], [`FanoutGroup`] | `afpacket` | capture from an interface, from all, or from several of which some come later, through rings that the kernel fills; or through one for each thread |"
+    doc = "| [`afpacket`], [`Capture`], [`Captures`], [`FanoutGroup`] | `afpacket` | capture from one, several or all interfaces, including interfaces added later, through rings that the kernel fills; or through one ring per thread |"
 )]
 #![cfg_attr(
     feature = "afpacket",
@@ -106,18 +106,16 @@
 //! by default, `xdp`, `pcap` and `flowscope` (extractors of the crate flowscope, in `flow`) are
 //! not; `compression` (gzip both ways, zstd to read) and `rotation` (one capture file after
 //! another) add to `pcap`. Features only add to the API. With `afpacket` alone, neither tokio nor
-//! aya is built.
-//! `metrics` publishes statistics through the crate of that name.
-//! `parsers` takes parsers of sessions that are written for flowscope; `http`, `tls` and `dns` add
-//! flowscope's own.
-//! `serde` adds `Serialize` and `Deserialize` to packets' metadata, keys, events and statistics.
-//! `tracing` has all layers emit events through the crate of that name.
+//! aya is built. `metrics` publishes statistics through the crate of that name. `parsers` accepts
+//! session parsers written for flowscope; `http`, `tls` and `dns` add flowscope's own. `serde` adds
+//! `Serialize` and `Deserialize` to packets' metadata, keys, events and statistics. `tracing` has
+//! all layers emit events through the crate of that name.
 //!
 //! # Filters
 //!
 //! A [`Filter`] is text in the language of tcpdump, typed parts ([`filter::Expr`]) or classic BPF.
-//! Every builder takes one, and so does what reads packets from elsewhere. It means the same
-//! everywhere, and a place that cannot express it refuses it.
+//! Every builder takes one, and so do sources that read packets from elsewhere. It means the same
+//! everywhere; a backend that cannot express it rejects it.
 //!
 //! ```no_run
 //! # #[cfg(all(feature = "afpacket", feature = "pcap"))]
@@ -200,7 +198,7 @@ pub use bridge::Bridge;
 pub use channel::{Batches, ChannelBuilder, ChannelCapture, Forwarded, Forwarding};
 pub use replay::Replay;
 
-/// Filter expressions, and the programs that they become.
+/// Filter expressions, and the programs compiled from them.
 pub use netring_sys::filter;
 /// An instruction of a classic BPF filter.
 pub use netring_sys::kernel::filter::SockFilter;
@@ -228,9 +226,9 @@ pub use netring_async::{
     Broadcast, BroadcastRecvError, BroadcastStats, Chunk, Conversation, ConversationConfig,
     ConversationHalf, ConversationStats, ConversationStream, DatagramStream, EventBatch,
     FlowBroadcast, FlowStateStream, FlowStream, FlowSubscriber, FlowWorkers, MissingBytes,
-    PacketBroadcast, PacketSubscriber, Published, RecordStream, RecordWorkers, SessionBroadcast,
-    SessionBroadcastStats, SessionStream, SharedEvent, SharedPacket, SharedPackets, Subscriber,
-    SubscriberStats, UnfinishedStream, WorkerEvent, Workers,
+    PacketBroadcast, PacketSubscriber, Published, RecordBroadcast, RecordStream, RecordWorkers,
+    SessionBroadcast, SessionBroadcastStats, SessionStream, SharedEvent, SharedPacket,
+    SharedPackets, Subscriber, SubscriberStats, UnfinishedStream, WorkerEvent, Workers,
 };
 
 /// A capture for tokio: `AsyncCapture::open("eth0")`, or with settings:

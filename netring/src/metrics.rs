@@ -1,8 +1,8 @@
 //! Statistics as counters and gauges of the crate [`metrics`], for any recorder that a program
-//! installs: Prometheus, StatsD, or one of its own.
+//! installs: Prometheus, StatsD, or a custom one.
 //!
-//! The library counts in 64 bits by itself. A [`Publisher`] passes those figures on when you call
-//! it, once a second for example, so a packet costs nothing more.
+//! The library itself counts in 64 bits. A [`Publisher`] passes those figures on when you call it,
+//! once a second for example, so a packet costs nothing more.
 //!
 //! ```no_run
 //! # #[cfg(feature = "afpacket")]
@@ -28,7 +28,7 @@
 //!
 //! # Names
 //!
-//! All metrics have the labels of their [`Publisher`], and those of this table. A counter only
+//! All metrics have the labels of their [`Publisher`], and those in this table. A counter only
 //! grows.
 //!
 //! | metric | kind | unit | labels | from |
@@ -94,18 +94,18 @@
 //!
 //! # Figures that are not exact
 //!
-//! A figure that a backend cannot know ([`Count::Unavailable`]) has no series at all, rather than
-//! one that says 0. For each other figure that may be inexact, `netring_lower_bound` with the label
+//! A figure that a backend cannot know ([`Count::Unavailable`]) has no series at all, rather than a
+//! series of 0. For each other figure that may be inexact, `netring_lower_bound` with the label
 //! `metric` is 0 while it is exact, and 1 once it is a lower bound ([`Count::AtLeast`]), as link
 //! downs are after the kernel lost notifications. A gauge that is no longer known is NaN.
 //!
 //! # Restarts
 //!
 //! A counter is set to the figure of the library, and never goes back. If a capture is closed and
-//! another one publishes with the same labels, its counters stand still until they pass the old
-//! figures. Add up the statistics of both (`closed += capture.stats()?`), or give each a label of
-//! its own. The same holds for two sources at once: their sum can be published, as
-//! [`Stats`](crate::Stats) add up.
+//! another one publishes with the same labels, its counters stay constant until they pass the old
+//! figures. Add up the statistics of both (`closed += capture.stats()?`), or give each its own
+//! label. The same applies to two sources at once: publish their sum, as [`Stats`](crate::Stats)
+//! add up.
 //!
 //! # Types of your own
 //!
@@ -135,7 +135,7 @@ pub use ::metrics::Unit;
 use crate::Count;
 use crate::replay::Refused;
 
-/// Says whether another metric is a lower bound.
+/// Reports whether another metric is a lower bound.
 const LOWER_BOUND: Metric = Metric {
     name: "netring_lower_bound",
     unit: None,
@@ -197,10 +197,10 @@ pub trait Publish {
 /// Passes figures on to the recorder of the program, all with the same labels.
 ///
 /// It finds the series of each metric once, when it is first published, and then only stores
-/// figures: after the first time nothing is allocated. So install the recorder first; without one,
-/// figures go nowhere, also later.
+/// figures: after the first time nothing is allocated. So install the recorder first; otherwise
+/// figures are discarded, even later.
 ///
-/// What can be published implements [`Publish`]; one publisher can serve several types.
+/// Types that can be published implement [`Publish`]; one publisher can serve several types.
 ///
 /// ```no_run
 /// # #[cfg(all(feature = "afpacket", feature = "async", feature = "flow"))]
@@ -260,7 +260,7 @@ impl Publisher {
         figures.publish(self);
     }
 
-    /// Publishes in `publish` with one more label, which tells figures of the same kind apart.
+    /// Publishes in `publish` with one more label, which distinguishes figures of the same kind.
     ///
     /// ```
     /// use netring::Stats;
@@ -313,7 +313,7 @@ impl Publisher {
         } else if self.position(metric.name, "").is_none() {
             return;
         }
-        // A figure that was available once is at least what it was.
+        // A figure that was available is at least its last value.
         let is_bound = value.exact().is_none();
         let label = ("metric", metric.name);
         self.set_gauge(&LOWER_BOUND, label, f64::from(u8::from(is_bound)));
@@ -388,7 +388,7 @@ impl Publisher {
     }
 }
 
-/// Frames or packets that were not sent, by the reason.
+/// Frames or packets that were not sent, by reason.
 fn refused(to: &mut Publisher, metric: &'static Metric, refused: &Refused) {
     for (reason, count) in [
         ("cut", refused.cut),

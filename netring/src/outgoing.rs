@@ -1,5 +1,5 @@
-//! What is sent of a packet: its bytes as they were on the wire, with checksums that were left to
-//! the interface, or cut into segments.
+//! The frames to send for a packet: its bytes as they were on the wire, with checksums that were
+//! left to the interface, or cut into segments.
 
 mod layout;
 mod refused;
@@ -27,17 +27,17 @@ pub(crate) struct Outgoing {
     pub(crate) keep_sizes: bool,
     /// Computes the checksums of all TCP segments and UDP datagrams.
     pub(crate) fix_checksums: bool,
-    /// Computes those that look as if they were left to the interface, of packets of which the
-    /// source does not know it.
+    /// Computes checksums that look as if they were left to the interface, if the source does not
+    /// report their state.
     pub(crate) find_partial: bool,
     /// The bytes of a packet that is changed before it is sent.
     pub(crate) frame: Vec<u8>,
 }
 
-/// What is sent of a packet.
+/// The frames to send for a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
-    /// Its bytes on the wire.
+    /// The packet's bytes on the wire.
     AsItIs,
     /// [`Outgoing::frame`].
     Whole,
@@ -45,7 +45,7 @@ pub(crate) enum Plan {
     Segments(Segmented),
 }
 
-/// Computes the checksum of an Ethernet frame in place, if it looks as if it was left to the
+/// Computes the checksum of an Ethernet frame in place, if it appears to have been left to the
 /// interface.
 #[cfg(feature = "xdp")]
 #[inline]
@@ -87,7 +87,7 @@ impl Outgoing {
         }
     }
 
-    /// Refuses a packet that is not a whole one of this link.
+    /// Refuses a packet that is not complete or not of this link type.
     #[inline]
     pub(crate) fn check(&self, packet: &Packet<'_>, bytes: &WireBytes<'_>) -> Result<(), Reason> {
         let shortest = match self.link_type {
@@ -106,7 +106,7 @@ impl Outgoing {
         }
     }
 
-    /// Whether nothing was left to the interface that the packet was to be sent from.
+    /// Whether the sender left nothing to its interface.
     #[inline]
     fn is_complete(&self, packet: &Packet<'_>) -> bool {
         !self.fix_checksums
@@ -151,7 +151,7 @@ impl Outgoing {
         }
     }
 
-    /// Copies a packet that cannot be sent as it is, and says what is sent of it.
+    /// Copies a packet that cannot be sent as it is, and returns the frames to send.
     #[inline(never)]
     fn change(
         &mut self,
@@ -171,8 +171,8 @@ impl Outgoing {
                 true => Reason::Unsegmentable,
                 false => Reason::TooLong,
             };
-            // Without metadata it is a super-packet of TCP, since no other can be told from a long
-            // packet.
+            // Without metadata it must be a TCP super-packet, since no other kind can be
+            // distinguished from a long packet.
             let protocol = match joined.map(|joined| joined.kind) {
                 None | Some(Some(Segmentation::Tcp4 | Segmentation::Tcp6)) => TCP,
                 Some(Some(Segmentation::Udp)) => UDP,

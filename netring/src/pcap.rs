@@ -1,4 +1,4 @@
-//! Capture files: as a packet source, and to write packets to.
+//! Capture files: reading them as a packet source, and writing them.
 //!
 //! [`CaptureFile`] reads pcap and pcapng, which it distinguishes by their first bytes, and lends
 //! packets as a live capture does: the flow engine and the async adapter take it unchanged.
@@ -18,8 +18,8 @@
 //!
 //! # What is read
 //!
-//! What libpcap or Wireshark read, except for the guesses that Wireshark makes about files whose
-//! header says something else:
+//! Everything that libpcap or Wireshark reads, except for Wireshark's guesses about files with
+//! misleading headers:
 //!
 //! - pcap 2.0 and later in either byte order, with timestamps in micro- or nanoseconds, and its
 //!   variants: Kuznetsov's "modified" format of old Linux kernels, Ixia's, AIX's, and the swapped
@@ -36,9 +36,9 @@
 //! rounded down. The wire length is the one in the file, but never less than the number of
 //! captured bytes.
 //!
-//! With the feature `compression` files that are packed by gzip or zstd are read as they are, which
-//! is recognized by their content; of zstd with a window of up to 128 MiB. Files that are packed
-//! otherwise are refused; the error names the tool that unpacks them.
+//! With the feature `compression`, files compressed with gzip or zstd (with a window of up to 128
+//! MiB) are read directly; the content identifies them. Other compressed files are refused; the
+//! error names the tool that unpacks them.
 //!
 //! # What is kept of pcapng
 //!
@@ -47,31 +47,31 @@
 //! interfaces and its losses; [`Batch::records`] the packets with their comments, drops and other
 //! options. The direction and the queue are also part of the packet; an inbound packet that does
 //! not say how it was received is [`Direction::Host`](crate::Direction::Host). [`Batch::blocks`]
-//! are the blocks that belong to no packet, such as names of addresses and secrets to decrypt
-//! packets. [`CaptureWriter::copy`] writes all of it to another file, except for what is marked as
-//! not to be copied, and blocks of a kind that this library does not know.
+//! are the blocks that belong to no packet, such as name records and decryption secrets.
+//! [`CaptureWriter::copy`] writes all of it to another file, except for parts marked as not to be
+//! copied, and blocks of unknown kinds.
 //!
 //! # Packets without a timestamp
 //!
 //! Simple packet blocks have no timestamp. Such a packet takes the time of the packet before it in
 //! the file, whatever its interface or section. If there is none, it takes the time of the first
-//! packet that has one and begins within the next 256 KiB, or else the epoch. Over a pipe, the
-//! first packets of such a file are lent once that time is known.
+//! packet with one within the next 256 KiB, or else the epoch. Over a pipe, the first packets of
+//! such a file are lent once that time is known.
 //!
 //! # If the file is damaged
 //!
-//! Every whole packet before the damage is lent first; if the file is compressed, every one that
-//! can be unpacked. Then [`ready`](crate::PacketSource::ready)
-//! reports an [`Error::Source`](crate::Error::Source), which is final, that holds a
-//! [`FileError`] with the offset of the damage. A packet that the file announces but does not
-//! contain is counted in [`Stats::invalid`](crate::Stats::invalid).
+//! Every complete packet before the damage is lent first; in a compressed file, every one that can
+//! be unpacked. Then [`ready`](crate::PacketSource::ready) reports an
+//! [`Error::Source`](crate::Error::Source), which is final, that holds a [`FileError`] with the
+//! offset of the damage. A packet that the file announces but does not contain is counted in
+//! [`Stats::invalid`](crate::Stats::invalid).
 //!
-//! An option that makes no sense does not end the file: it is ignored and counted
+//! An invalid option does not end the file: it is ignored and counted
 //! ([`CaptureFile::ignored_options`]).
 //!
 //! Memory is bounded whatever the file says: the buffer grows with the bytes that are really
-//! there, up to 16 MiB, and a record or block that announces more counts as damage. Of options of a
-//! section and its interfaces 1 MiB is kept.
+//! present, up to 16 MiB, and a record or block that announces more counts as damage. At most 1 MiB
+//! of options is kept for a section and its interfaces.
 #![cfg_attr(
     feature = "rotation",
     doc = "

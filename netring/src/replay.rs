@@ -38,36 +38,36 @@ pub use stats::{Refused, ReplayStats};
 /// # What is sent
 ///
 /// The bytes of each packet as they were on the wire: a VLAN tag that was removed is put back. A
-/// packet that cannot be sent whole and right is refused, and counted by the reason ([`Refused`]).
+/// packet that cannot be sent complete and correct is refused, and counted by reason ([`Refused`]).
 /// The others are sent in the order in which they are read.
 ///
 /// A capture on a host that sends or receives with segmentation offload contains packets that were
 /// never on a wire: longer than the MTU, often with an IP length of 0 if they are longer than
 /// 65,535 bytes. Those of TCP over IPv4 or IPv6 are cut into segments as a card would have cut
 /// them: with lengths, sequence numbers and identifications of their own; FIN and PSH in the last
-/// one, CWR in the first one only; and with checksums. The size of segments is that of the
-/// packet's metadata, or else the largest that fits. Those of UDP are cut into datagrams if the
-/// metadata has their size, which no file has: it is part of what they mean. Other long packets
-/// are refused, such as datagrams that IP was to fragment, and so are those with SYN, RST or URG.
-/// [`segment`](Self::segment) refuses all.
+/// one, CWR in the first one only; and with checksums. The size of segments is that of the packet's
+/// metadata, or else the largest that fits. UDP packets are cut into datagrams if the metadata has
+/// their size, which no file records: datagram boundaries are part of their meaning. Other long
+/// packets are refused, such as datagrams to be fragmented by IP, and so are those with SYN, RST or
+/// URG. [`segment`](Self::segment) can refuse all of them.
 ///
 /// A checksum that the packet's metadata marks as [partial](crate::Checksum::Partial) is computed.
-/// A file may not say that: [`fix_checksums`](Self::fix_checksums) computes all of TCP and UDP.
+/// A file may not record that: [`fix_checksums`](Self::fix_checksums) computes all TCP and UDP
+/// checksums.
 ///
 /// # When it is sent
 ///
-/// A replay never waits busily. It sleeps until the next packet is due, which takes the system
-/// about 60 µs longer, and then the packets that are due by then go out together. The schedule does
-/// not drift. A replay that was held up makes up for at most 100 ms; [`ReplayStats::lost`] counts
-/// the rest. A packet that is older than the one before is sent at once. A clock that was set back
-/// by more than a second delays nothing.
+/// A replay never busy-waits. It sleeps until the next packet is due, wakes up about 60 µs late,
+/// and then sends all due packets together. The schedule does not drift. A delayed replay catches
+/// up at most 100 ms; [`ReplayStats::lost`] counts the rest. A packet that is older than the one
+/// before is sent at once. A clock that was set back by more than a second delays nothing.
 ///
 /// # If something fails
 ///
-/// While the sink is full or the interface is down the replay waits; [`ReplayStats::link_downs`]
-/// counts. It ends at the end of the source, by [`stop_handle`](Self::stop_handle), or with an
-/// error: [`Error::InterfaceRemoved`], damage in a file. [`stats`](Self::stats) then say what was
-/// sent.
+/// While the sink is full or the interface is down, the replay waits; [`ReplayStats::link_downs`]
+/// counts the latter. It ends at the end of the source, by [`stop_handle`](Self::stop_handle), or
+/// with an error: [`Error::InterfaceRemoved`], damage in a file. [`stats`](Self::stats) then
+/// reports what was sent.
 ///
 /// It blocks its thread; a task awaits [`start`](Self::start), which uses another one.
 #[doc(alias = "tcpreplay")]
@@ -96,7 +96,7 @@ impl<K: OpenSink> Replay<K> {
 }
 
 impl<K: PacketSink> Replay<K> {
-    /// Replays to a sink: Ethernet frames, at the recorded speed, of any length that it takes.
+    /// Replays to a sink: Ethernet frames of any length that it takes, at the recorded speed.
     ///
     /// The sink does not know the MTU: set it, by [`interface`](Self::interface) or
     /// [`mtu`](Self::mtu).
@@ -140,13 +140,13 @@ impl<K: PacketSink> Replay<K> {
     /// How fast packets are sent. Default: [`Speed::Recorded`].
     ///
     /// # Errors
-    /// [`Error::Config`] for a factor or a rate of 0, and one without bounds.
+    /// [`Error::Config`] for a factor or a rate of 0, or an infinite one.
     pub fn speed(mut self, speed: Speed) -> Result<Self, Error> {
         self.pace = Pace::new(speed)?;
         Ok(self)
     }
 
-    /// Shortens recorded gaps that are longer, before the factor applies. Default: none is.
+    /// Shortens longer recorded gaps to this, before the factor applies. Default: no limit.
     #[must_use]
     pub const fn longest_gap(mut self, gap: Duration) -> Self {
         self.longest_gap = Some(gap);
@@ -175,7 +175,7 @@ impl<K: PacketSink> Replay<K> {
         self.stop.clone()
     }
 
-    /// What was done so far.
+    /// The statistics so far.
     pub const fn stats(&self) -> ReplayStats {
         let mut stats = self.stats;
         stats.lost = self.pace.lost();

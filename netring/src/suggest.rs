@@ -1,8 +1,8 @@
 //! How to capture from an interface: backend, profile and number of workers, with the reasons.
 //!
-//! It looks at what an [interface says about itself](Interface::information) and at what the
-//! program wants, and opens nothing. [`auto`](crate::auto) tries instead of predicting, and finds
-//! out what no driver tells.
+//! It considers what an [interface reports about itself](Interface::information) and what the
+//! program needs, and opens nothing. [`auto`](crate::auto) tries instead of predicting, and
+//! discovers what drivers do not report.
 //!
 //! ```
 //! use netring::Interface;
@@ -37,7 +37,7 @@ use crate::{Interface, InterfaceInformation, Profile, XdpFeatures};
 const HEADER: u32 = 22;
 /// The MTU from which frames count as jumbo frames.
 const JUMBO: u32 = 9000;
-/// Mbit/s from which on a million packets a second are to be expected.
+/// The speed, in Mbit/s, from which a million packets a second are to be expected.
 const FAST: u32 = 10_000;
 /// Features that join packets as they are received.
 const JOINING: [&str; 3] = ["rx-gro", "rx-gro-hw", "rx-lro"];
@@ -57,7 +57,7 @@ pub enum Goal {
     Memory,
 }
 
-/// What a program wants from a capture, and what it permits.
+/// The needs of a program, and what it permits.
 #[derive(Clone, Debug)]
 #[must_use = "`suggest` makes a suggestion of it"]
 pub struct Wants {
@@ -78,7 +78,7 @@ pub struct Suggestion {
     /// Threads that read, at least 1: the members of a [`FanoutGroup`](crate::FanoutGroup) for
     /// AF_PACKET, or [`XdpCapture::into_workers`](crate::XdpCapture::into_workers) for AF_XDP.
     pub workers: u32,
-    /// Why: of the backend first, then of the workers and of the profile, and what else to know.
+    /// The reasons: first for the backend, then for the workers and the profile, and further notes.
     pub reasons: Vec<Reason>,
 }
 
@@ -112,7 +112,7 @@ impl Wants {
         self
     }
 
-    /// Whether that also holds for an interface that a default route leads through, as
+    /// Whether that also applies to an interface with a default route, as
     /// [`auto::Builder::divert_default_route`](crate::auto::Builder::divert_default_route) does.
     /// Default: no.
     pub const fn divert_default_route(mut self, divert: bool) -> Self {
@@ -120,8 +120,8 @@ impl Wants {
         self
     }
 
-    /// Makes a suggestion for an interface by its
-    /// [information](Interface::information). It asks nobody and opens nothing.
+    /// Makes a suggestion for an interface from its [information](Interface::information). Makes no
+    /// system calls and opens nothing.
     pub fn suggest(&self, interface: &Interface, information: &InterfaceInformation) -> Suggestion {
         let mut reasons = Vec::new();
         let (backend, why) = self.backend(interface, information);
@@ -187,7 +187,7 @@ impl Wants {
         why: &mut Vec<Reason>,
     ) -> Profile {
         let mtu = interface.mtu;
-        // That of a device without a card is nominal.
+        // The speed of a device without a card is nominal.
         let is_card = information
             .driver
             .as_ref()

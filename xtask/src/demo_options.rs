@@ -18,7 +18,7 @@ On a terminal one screen is redrawn; in a pipe there is a line each second. NO_C
 off. Capturing from an interface needs CAP_NET_RAW; the demo's own network needs no privileges if
 the kernel allows user namespaces.";
 
-/// What the demo does.
+/// The action of the demo.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Whether to print a line for each flow that ends.
@@ -42,7 +42,7 @@ impl Request {
     /// Reads the arguments behind `demo`.
     ///
     /// # Errors
-    /// Returns one line that says what is wrong and what is right.
+    /// Returns one line with the mistake and the correct form.
     pub fn parse(args: &[String]) -> Result<Self, String> {
         let mut options = Options::default();
         for arg in args {

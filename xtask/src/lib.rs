@@ -1,5 +1,4 @@
-//! Support for tests that need a network: namespaces of their own, and an independent peer on the
-//! wire.
+//! Support for tests that need a network: separate namespaces, and an independent peer on the wire.
 #![forbid(unsafe_code)]
 
 pub mod demo_options;

@@ -1,5 +1,5 @@
-//! Load for a reader under test: floods of frames and of signals; what the reader cost; and waiting
-//! for a condition.
+//! Load for a reader under test: floods of frames and of signals; the cost of the reader; and
+//! waiting for a condition.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -33,8 +33,8 @@ pub struct Flood {
 }
 
 impl Flood {
-    /// Sends what `frame` makes of each number from 0 on, from this interface of this thread's
-    /// namespace.
+    /// Sends the result of `frame` for each number from 0 on, out of this interface of this
+    /// thread's namespace.
     ///
     /// # Errors The interface does not exist, or the caller lacks CAP_NET_RAW.
     pub fn on(
@@ -66,8 +66,8 @@ impl Flood {
 }
 
 /// A thread that sends a signal to another every half millisecond, until it is dropped or five
-/// seconds are over: system calls return `EINTR`. (A wait that restarts with each signal therefore
-/// ends late, instead of never.)
+/// seconds have passed: system calls return `EINTR`. (A wait that restarts with each signal
+/// therefore ends late, instead of never.)
 #[derive(Debug)]
 pub struct SignalStorm {
     worker: Worker,
@@ -101,7 +101,7 @@ impl SignalStorm {
     }
 }
 
-/// What a piece of code cost the thread that ran it.
+/// The cost of a piece of code for the thread that ran it.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     /// Time on a processor, in this process and in the kernel for it.
@@ -111,7 +111,7 @@ pub struct Cost {
     pub sleeps: u64,
 }
 
-/// Runs `work`, and returns what it cost this thread, as the kernel accounts for it.
+/// Runs `work`, and returns its cost for this thread, as accounted by the kernel.
 ///
 /// # Panics The kernel does not account for threads.
 pub fn cost<T>(work: impl FnOnce() -> T) -> (T, Cost) {

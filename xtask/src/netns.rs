@@ -45,7 +45,7 @@ impl Netns {
         join(thread::spawn(Self::enter))
     }
 
-    /// Runs `work` in this namespace, on a thread of its own, and waits for it. Threads that it
+    /// Runs `work` in this namespace, on a separate thread, and waits for it. Threads that it
     /// starts stay in the namespace.
     ///
     /// # Errors `work` panicked or failed, or the thread could not enter the namespace.
@@ -61,7 +61,7 @@ impl Netns {
         })
     }
 
-    /// The namespace as the library takes it.
+    /// The namespace in the library's form.
     ///
     /// # Errors There are too many open files.
     pub fn handle(&self) -> io::Result<Namespace> {
@@ -81,7 +81,7 @@ impl Netns {
     }
 }
 
-/// Gives this thread an empty `/run` of its own, so that it can name namespaces with `ip netns`.
+/// Gives this thread a private, empty `/run`, so that it can name namespaces with `ip netns`.
 ///
 /// # Errors The thread lacks the privilege, or `mount` is not installed.
 pub fn own_names() -> io::Result<()> {
@@ -203,7 +203,7 @@ fn does_not_start(program: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), why)
 }
 
-/// What a command printed, or how it failed.
+/// The output of a command, or its failure.
 fn says_how(output: Output, command: &str) -> io::Result<String> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());

@@ -28,9 +28,9 @@ impl CaptureBuilder {
     /// # Ok::<(), netring_sys::Error>(())
     /// ```
     ///
-    /// Each packet carries the [index](netring_sys::Meta::interface) and the
-    /// [link type](netring_sys::Meta::link_type) of its interface, and its tag and direction as
-    /// always. What differs from a capture of one interface:
+    /// Each packet carries the [index](netring_sys::Meta::interface) and the [link
+    /// type](netring_sys::Meta::link_type) of its interface, and its tag and direction as always.
+    /// Differences from a capture of one interface:
     ///
     /// - An interface that goes down or is removed is not an error of the capture, and
     ///   [`Stats::link_downs`](netring_sys::Stats::link_downs) is not available.
@@ -42,12 +42,13 @@ impl CaptureBuilder {
     ///   is an expression means the same on all of them
     ///   ([`Filter::for_all_interfaces`](netring_sys::Filter::for_all_interfaces) describes what it
     ///   rejects); a program sees the bytes of each packet as they are.
-    /// - [`promiscuous`](Self::promiscuous) and the other memberships are refused: they are of one
-    ///   interface, and those that appear later would not have them. Set them for some by
-    ///   [`Memberships`](netring_sys::Memberships), or capture from each by [`Captures`].
+    /// - [`promiscuous`](Self::promiscuous) and the other memberships are refused: they apply to
+    ///   one interface, and interfaces that appear later would lack them. Set them for individual
+    ///   interfaces with [`Memberships`](netring_sys::Memberships), or capture from each by
+    ///   [`Captures`].
     ///
-    /// It replaces [`interface`](Self::interface), and is replaced by it. No name means all: an
-    /// interface may be called `any`.
+    /// This setting and [`interface`](Self::interface) replace each other. No name stands for all
+    /// interfaces: an interface may be called `any`.
     ///
     /// [`Captures`]: crate::Captures
     #[doc(alias = "any")]
@@ -68,7 +69,7 @@ impl CaptureBuilder {
         }
         if let (true, Some(membership)) = (self.all_interfaces, self.memberships().first()) {
             let why = "it is of one interface, and those that appear later would not have it; keep \
-                       `netring_sys::Memberships` of each that shall have it, or capture from each by `Captures`";
+                       `netring_sys::Memberships` for each that needs it, or capture from each by `Captures`";
             return refuse(membership.setting(), why);
         }
         Ok(())
@@ -105,8 +106,8 @@ impl CaptureBuilder {
     }
 }
 
-/// Rejects what a loopback interface sends, and continues with the accumulator as a program finds
-/// it at its start.
+/// Rejects packets that a loopback interface sends, and continues with the accumulator as a program
+/// finds it at its start.
 const RECEIVED_BY_LOOPBACK: [SockFilter; 6] = [
     SockFilter::stmt(BPF_LD_W_ABS, SKF_AD_OFF + SKF_AD_HATYPE),
     SockFilter::jump(BPF_JEQ_K, ARPHRD_LOOPBACK as u32, 0, 3),

@@ -1,4 +1,4 @@
-//! Timestamps of the card.
+//! Hardware timestamps.
 
 use std::sync::Arc;
 
@@ -8,17 +8,17 @@ use super::CaptureBuilder;
 use crate::socket::TimestampSource;
 
 impl CaptureBuilder {
-    /// Whether to make the card stamp every packet that it receives, for as long as the capture
-    /// lives, and to deliver these timestamps ([`TimestampSource::RawHardware`]). Default: no.
+    /// Whether to make the card stamp every packet that it receives, for the lifetime of the
+    /// capture, and to deliver these timestamps ([`TimestampSource::RawHardware`]). Default: no.
     ///
-    /// Stamping is a setting of the interface: it holds for all programs, needs CAP_NET_ADMIN, and
-    /// some drivers reset the link to change it. [`build`](Self::build) fails if the card cannot do
-    /// it ([`Interface::timestamping`] says what it can), or if another program has set it up in
-    /// another way. See [`HardwareTimestamps`] for how the setting is restored.
+    /// Stamping is a setting of the interface: it affects all programs, needs CAP_NET_ADMIN, and
+    /// some drivers reset the link to change it. [`build`](Self::build) fails if the card does not
+    /// support it (see [`Interface::timestamping`]), or if another program has configured it
+    /// differently. See [`HardwareTimestamps`] for how the setting is restored.
     ///
-    /// Packets that the card did not stamp still come, with the kernel's time: those that this host
-    /// sends, and all of them if another program changes the setting. Each packet reports its clock
-    /// ([`Timestamp::clock`](netring_sys::Timestamp::clock)).
+    /// Packets that the card did not stamp still arrive, with the kernel's time: those that this
+    /// host sends, and all of them if another program changes the setting. Each packet reports its
+    /// clock ([`Timestamp::clock`](netring_sys::Timestamp::clock)).
     #[doc(alias = "SIOCSHWTSTAMP")]
     pub const fn enable_hardware_timestamps(mut self, enable: bool) -> Self {
         self.enable_hardware_timestamps = enable;
@@ -36,7 +36,7 @@ impl CaptureBuilder {
         self
     }
 
-    /// Has the card stamp packets, if that was requested.
+    /// Makes the card stamp packets, if requested.
     pub(crate) fn set_card(
         &self,
         interface: &Interface,
@@ -49,10 +49,10 @@ impl CaptureBuilder {
         Ok(Some(Arc::new(card)))
     }
 
-    /// Refuses timestamps of the card that no packet would show.
+    /// Refuses hardware timestamps that no packet would show.
     pub(super) fn check_card(&self) -> Result<(), Error> {
         if self.enable_hardware_timestamps && self.all_interfaces {
-            let why = "it is a setting of one interface; keep a `netring_sys::HardwareTimestamps` for each that shall have it, or capture \
+            let why = "it is a setting of one interface; keep a `netring_sys::HardwareTimestamps` for each interface that needs it, or capture \
                        from each by `Captures`";
             return Err(Error::Config {
                 setting: "enable_hardware_timestamps",

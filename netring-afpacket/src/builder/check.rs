@@ -59,7 +59,7 @@ impl CaptureBuilder {
     ) -> Result<(), Error> {
         if self.immediate {
             if !self.retire_timeout.is_zero() {
-                let why = "an immediate capture has no blocks to hand over late; leave it unset, or choose another profile";
+                let why = "an immediate capture has no blocks to retire; leave it unset, or choose another profile";
                 return refuse("retire_timeout", why.into());
             }
             if self.rx_hash {

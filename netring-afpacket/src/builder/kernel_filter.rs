@@ -32,12 +32,12 @@ impl CaptureBuilder {
         self
     }
 
-    /// Whether to lock the filter (kernel 3.9): for as long as the capture lives neither this
+    /// Whether to lock the filter (kernel 3.9): during the lifetime of the capture, neither this
     /// process nor another that gets its socket can replace or remove it, whatever its privileges.
-    /// Default: no. A capture without a filter then stays without one.
+    /// Default: no. A capture without a filter then cannot get one.
     ///
-    /// [`Capture::set_filter`](crate::Capture::set_filter) and its like then fail, and the filter
-    /// stays as it was.
+    /// [`Capture::set_filter`](crate::Capture::set_filter) and related methods then fail, and the
+    /// filter stays as it was.
     #[doc(alias = "SO_LOCK_FILTER")]
     pub const fn lock_filter(mut self, lock: bool) -> Self {
         self.lock_filter = lock;
@@ -51,8 +51,8 @@ impl CaptureBuilder {
         self
     }
 
-    /// Refuses an eBPF program in place of the filter by which a capture of all interfaces leaves
-    /// out what loopback sends.
+    /// Refuses an eBPF program that would replace the filter with which a capture of all interfaces
+    /// excludes packets sent by loopback.
     pub(crate) fn check_loopback(&self) -> Result<(), Error> {
         if !self.all_interfaces || self.ignore_outgoing.is_some() {
             return Ok(());

@@ -6,13 +6,14 @@ use super::CaptureBuilder;
 
 impl CaptureBuilder {
     /// Captures in this network namespace. Default: that of the thread that calls
-    /// [`build`](Self::build), whose own is never changed.
+    /// [`build`](Self::build), whose own namespace never changes.
     ///
-    /// Everything that the capture does later is in its namespace too, whichever thread reads it:
+    /// All later operations of the capture stay in its namespace too, whichever thread reads it:
     /// its memberships, the state of the link, [`link_monitor`](crate::Capture::link_monitor). The
-    /// namespace and its interfaces exist as long as the capture does, even if its name is deleted.
+    /// namespace and its interfaces live as long as the capture, even if the name is deleted.
     ///
-    /// It needs CAP_SYS_ADMIN, besides CAP_NET_RAW, unless the thread is in the namespace already.
+    /// Requires CAP_SYS_ADMIN in addition to CAP_NET_RAW, unless the thread is already in the
+    /// namespace.
     ///
     /// ```no_run
     /// use netring_afpacket::Capture;
@@ -29,8 +30,8 @@ impl CaptureBuilder {
         self
     }
 
-    /// Which interface to bind to, looked up in the namespace. The one that stands for all has the
-    /// index by which the kernel binds to all.
+    /// Which interface to bind to, looked up in the namespace. The placeholder for all has the
+    /// index with which the kernel binds to all.
     pub(crate) fn find_interface(&self) -> Result<Interface, Error> {
         if self.all_interfaces {
             let mut any = Interface::any();

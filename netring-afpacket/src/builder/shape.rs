@@ -1,4 +1,4 @@
-//! What a packet is delivered with, and in which shape.
+//! The form in which packets are delivered.
 
 use std::os::fd::BorrowedFd;
 
@@ -15,16 +15,15 @@ impl CaptureBuilder {
     /// so that [`Packet::data`](netring_sys::Packet::data) shows the frame as it was on the wire.
     /// Default: no, the tag is in [`Meta::vlan`](netring_sys::Meta::vlan).
     ///
-    /// Nothing is copied but the two addresses, which are moved over the four bytes that are left
-    /// free for the tag (`PACKET_RESERVE`), once, when a block is first looked at: about 8 ns for
-    /// each tagged packet. Then `vlan()` is `None`. A filter that is an expression means the same
-    /// as before; a classic BPF program still sees the tag beside the bytes in the kernel, and in
-    /// the bytes in user space.
+    /// Only the two addresses are moved, into the four bytes left free for the tag
+    /// (`PACKET_RESERVE`), once, when a block is first examined: about 8 ns for each tagged packet.
+    /// Then `vlan()` is `None`. A filter that is an expression means the same as before; a classic
+    /// BPF program still sees the tag as metadata in the kernel, and in the bytes in user space.
     ///
     /// The tag counts as captured bytes: a [`snap_len`](Self::snap_len) of 60 delivers 60 bytes
-    /// with the tag. Only Ethernet frames of at least 12 captured bytes have a place for it; of
-    /// other packets it stays in `vlan()`. [`Packet::wire_bytes`](netring_sys::Packet::wire_bytes)
-    /// shows the same bytes in pieces without this setting.
+    /// with the tag. Only Ethernet frames of at least 12 captured bytes have a place for it; other
+    /// packets keep it in `vlan()`. [`Packet::wire_bytes`](netring_sys::Packet::wire_bytes) shows
+    /// the same bytes in pieces without this setting.
     #[doc(alias = "PACKET_RESERVE")]
     pub const fn vlan_in_bytes(mut self, in_bytes: bool) -> Self {
         self.vlan_in_bytes = in_bytes;
@@ -35,9 +34,9 @@ impl CaptureBuilder {
     /// not computed yet ([`Meta::offload`](netring_sys::Meta::offload); kernel 4.6, and 6.2 for
     /// UDP segmentation). Default: no.
     ///
-    /// The kernel drops packets that are segmented in a way for which it has no word (SCTP, and UDP
+    /// The kernel drops packets with a kind of segmentation that it cannot describe (SCTP, and UDP
     /// on older kernels), and counts them as dropped. [`Profile::Immediate`] refuses the setting:
-    /// many kernels give an immediate capture no packet any more after they dropped one of these.
+    /// many kernels deliver no more packets to an immediate capture after dropping one of these.
     ///
     /// [`Profile::Immediate`]: crate::Profile::Immediate
     #[doc(alias = "PACKET_VNET_HDR")]
@@ -46,7 +45,7 @@ impl CaptureBuilder {
         self
     }
 
-    /// Sets what has to be set before there is a ring.
+    /// Makes the settings that must precede the ring.
     pub(crate) fn shape(&self, fd: BorrowedFd<'_>) -> Result<(), Error> {
         let tag = if self.vlan_in_bytes { TAG as u32 } else { 0 };
         let slot = if self.immediate { SLOT_RESERVE } else { 0 };
@@ -65,7 +64,7 @@ impl CaptureBuilder {
         tag.next_multiple_of(TPACKET_ALIGNMENT)
     }
 
-    /// Refuses what an immediate capture cannot have.
+    /// Refuses settings that an immediate capture cannot have.
     pub(super) fn check_shape(&self) -> Result<(), Error> {
         if !self.immediate || !self.offload_state {
             return Ok(());
@@ -75,7 +74,7 @@ impl CaptureBuilder {
         // https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L2440
         Err(Error::Config {
             setting: "offload_state",
-            why: "the ring of an immediate capture (TPACKET_V2) can stop for good with it, because of a bug of the kernel; choose another \
+            why: "the ring of an immediate capture (TPACKET_V2) can stop for good with it, because of a kernel bug; choose another \
                   profile, such as `Profile::LowLatency`"
                 .into(),
         })

@@ -5,15 +5,14 @@ use std::time::Duration;
 use super::CaptureBuilder;
 
 impl CaptureBuilder {
-    /// How long a blocking wait looks at the ring again and again before it sleeps. Default: zero,
-    /// it sleeps at once.
+    /// How long a blocking wait polls the ring before it sleeps. Default: zero, it sleeps at once.
     ///
     /// A thread that sleeps takes some microseconds to wake up; one that spins has the packet as
     /// soon as the kernel has written it, at the price of a whole processor. Choose it together
     /// with [`Profile::Immediate`](crate::Profile::Immediate), which hands over each packet at
-    /// once, and give the thread a processor of its own: on that of the driver's softirq it
-    /// delays the packets that it waits for. [`Duration::MAX`] never sleeps. Stops, timeouts and
-    /// changes of the link are kept, the last within a millisecond.
+    /// once, and give the thread its own processor: on that of the driver's softirq it delays the
+    /// packets that it waits for. [`Duration::MAX`] never sleeps. Stops and timeouts still work,
+    /// and so do changes of the link, within a millisecond.
     ///
     /// It applies to the waits of [`PacketSource`](netring_sys::PacketSource) and the loops that
     /// are built on them. Async readers do not block a thread, and so do not spin; nor do

@@ -33,8 +33,8 @@ impl CapturesBuilder {
         }
     }
 
-    /// The names of the interfaces. An alternative name stands for the name that its interface has
-    /// when it is opened. Required, unless they are chosen by [`matching`](Self::matching).
+    /// The names of the interfaces. An alternative name is resolved when its interface is opened.
+    /// Required, unless they are chosen by [`matching`](Self::matching).
     pub fn interfaces<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.wanted = Wanted::Names(names.into_iter().map(N::into).collect());
         self
@@ -59,41 +59,41 @@ impl CapturesBuilder {
     /// Whether interfaces that appear later join, if they are named or match: those that are
     /// created, moved into the network namespace, or renamed. Default: no.
     ///
-    /// With it an interface that is named need not exist yet. An interface that is down joins as
-    /// well. One that was captured from before is a matter of [`reopen`](Self::reopen).
+    /// A named interface then need not exist yet. An interface that is down joins as well. For
+    /// interfaces that were captured from before, see [`reopen`](Self::reopen).
     pub const fn join(mut self, join: bool) -> Self {
         self.join = join;
         self
     }
 
-    /// Whether an interface that was captured from, was removed and comes back under its name is
-    /// taken up again. Default: no.
+    /// Whether to reopen an interface that was captured from, was removed and comes back under the
+    /// same name. Default: no.
     ///
-    /// It is another interface with the same name: it has another index. The last 65,536 names are
-    /// remembered.
+    /// It is a different interface with the same name: it has another index. The last 65,536 names
+    /// are remembered.
     pub const fn reopen(mut self, reopen: bool) -> Self {
         self.reopen = reopen;
         self
     }
 
     /// Calls `on_event` when an interface joins, comes back, is removed or cannot be opened.
-    /// Default: nothing is called, and [`Captures::joins`] counts.
+    /// Default: none; [`Captures::joins`] counts in any case.
     ///
-    /// It is called on the thread that opens captures, before the first packet of an interface is
-    /// lent. While it runs no further interface joins; those that have joined are read.
+    /// It runs on the thread that opens captures, before the first packet of an interface is lent.
+    /// Meanwhile no further interface joins; those that have joined are read.
     pub fn on_event(mut self, on_event: impl FnMut(&JoinEvent) + Send + 'static) -> Self {
         self.on_event = Box::new(on_event);
         self
     }
 
     /// Opens the captures. If interfaces are followed, this starts a thread, in the network
-    /// namespace of this one or in the one that was [given](CaptureBuilder::namespace), that
-    /// listens to netlink and opens those that appear, so that no reader waits for that.
+    /// namespace of this one or in the [given](CaptureBuilder::namespace) one, that listens to
+    /// netlink and opens interfaces as they appear, so that no reader waits for that.
     ///
     /// # Errors
     /// The errors of [`CaptureBuilder::build`] for each interface; [`Error::Config`] if no
-    /// interface is named or matches, if the settings of each name one, or if interfaces are to be
-    /// followed and a sandbox forbids netlink.
+    /// interface is named or matches, if the settings of each name one, or if interfaces should be
+    /// followed but a sandbox forbids netlink.
     pub fn build(self) -> Result<Captures, Error> {
         let namespace = self.each.namespace.clone();
         inside(namespace.as_ref(), || self.build_here())

@@ -1,10 +1,10 @@
-//! What happened to the interfaces that are followed.
+//! Events of followed interfaces.
 
 use std::fmt;
 
 use netring_sys::{__event, Error, Interface};
 
-/// What is called with each event.
+/// The function called with each event.
 pub(super) type OnEvent = Box<dyn FnMut(&JoinEvent) + Send>;
 
 /// Something that happened to an interface after [`Captures`](crate::Captures) was opened.
@@ -13,8 +13,8 @@ pub(super) type OnEvent = Box<dyn FnMut(&JoinEvent) + Send>;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum JoinEvent {
-    /// An interface that was not captured from before has joined. It is as it was when its ring was
-    /// about to be opened: its counters are of packets that passed before.
+    /// An interface that was not captured from before has joined. The interface is described as of
+    /// just before its ring was opened: its counters cover the packets before that.
     Joined(Interface),
     /// An interface has come back under the name of one that was removed.
     Returned(Interface),
@@ -30,13 +30,13 @@ pub enum JoinEvent {
     Failed {
         /// Its name.
         name: String,
-        /// Why: a capability was given up, or there are too many open files.
+        /// Why: a capability was dropped, or there are too many open files.
         error: Error,
     },
 }
 
 impl JoinEvent {
-    /// Tells a log.
+    /// Writes to the log.
     pub(super) fn log(&self) {
         match self {
             Self::Joined(interface) => {
@@ -45,7 +45,7 @@ impl JoinEvent {
             Self::Returned(interface) => {
                 __event!("captures", INFO, interface = %interface.name, "interface returned");
             }
-            // The capture of the interface says so.
+            // The capture of the interface logs it.
             Self::Removed { .. } => {}
             Self::Failed { name, error } => {
                 __event!(

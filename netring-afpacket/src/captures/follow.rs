@@ -1,4 +1,4 @@
-//! Opens the captures of interfaces that appear, on a thread of its own.
+//! Opens the captures of interfaces that appear, on a separate thread.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,8 +18,8 @@ use crate::rx::Capture;
 /// How long the thread waits before it reads the interfaces again if that failed.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// The thread, seen from the reader. It ends after this is dropped, when it is done with the
-/// interface at hand.
+/// The reader's handle of the thread, which ends after this is dropped, once it is done with the
+/// current interface.
 #[derive(Debug)]
 pub(super) struct Follower {
     end: Arc<OwnedFd>,
@@ -66,7 +66,7 @@ impl Follower {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fails if interfaces are not followed any more.
+    /// Fails if interfaces are no longer followed.
     pub(super) fn check(&self) -> Result<(), Error> {
         // Relaxed: the flag publishes no other memory. Its partner is the store in `Lost::drop`;
         // the reader is woken after it by an event, whose system calls order the two.
@@ -74,7 +74,7 @@ impl Follower {
             return Ok(());
         }
         Err(Error::Source {
-            what: "interfaces that appear are not followed any more".into(),
+            what: "interfaces that appear are no longer followed".into(),
             source: "the function given to `matching` or `on_event` panicked".into(),
         })
     }
@@ -127,7 +127,7 @@ impl Work {
                     return;
                 }
             }
-            // Interfaces that change too fast to be listed, or no memory: not at once again.
+            // Interfaces change too fast to be listed, or memory is short: do not retry at once.
             let waited = match updated {
                 Ok(()) => poll_readable(self.news.as_fd(), None),
                 Err(_) => poll_readable(self.end.as_fd(), Some(RETRY)),

@@ -1,4 +1,4 @@
-//! Which interfaces are captured from, and which may be later.
+//! Which interfaces are captured from, and which may join later.
 
 use std::collections::{BTreeSet, VecDeque};
 

@@ -42,11 +42,11 @@ impl FanoutHandle {
     }
 
     /// The fate of every packet of all workers together, those that were dropped included. Each
-    /// figure is the exact sum of the workers' own, and takes nothing from them; but
-    /// [`Stats::link_downs`] counts the interface once, as of the worker that looked last.
+    /// figure is the exact sum over the workers, and does not reset theirs; but
+    /// [`Stats::link_downs`] counts the interface once, as seen by the worker that checked last.
     ///
-    /// A worker's packets count as delivered when it gives their batch back. What is still in the
-    /// ring of a worker when it is dropped stays [pending](Stats::pending).
+    /// A worker's packets count as delivered when it returns their batch. Packets still in the ring
+    /// of a worker when it is dropped stay [pending](Stats::pending).
     ///
     /// # Errors
     /// The call that reads the kernel's counters failed.
@@ -59,7 +59,7 @@ impl FanoutHandle {
         Ok(sum)
     }
 
-    /// The same for each worker, in their order: whether the load is even.
+    /// The same for each worker, in their order, to see whether the load is even.
     ///
     /// # Errors
     /// The call that reads the kernel's counters failed.

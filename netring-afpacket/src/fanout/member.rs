@@ -1,10 +1,10 @@
-//! What a member of a group counts, readable while the member is on another thread.
+//! The counters of a group member, readable while the member is on another thread.
 //!
 //! Reading the kernel's counters resets them, so they need one reader, and a member of a group has
-//! two: its own thread, and the group's handle. Whichever reads takes the lock, adds what it read
-//! to the total, and leaves to the other what it has not seen yet. The packets that were lent are
-//! published by the member alone, once for each block. So there is no work per packet, and nothing
-//! is counted twice or lost.
+//! two: its own thread, and the group's handle. The reader takes the lock, adds the new counts to
+//! the total, and leaves them for the other reader too. Only the member publishes the number of
+//! lent packets, once for each block. So there is no work per packet, and nothing is counted twice
+//! or lost.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,11 +17,11 @@ use super::program::FanoutProgram;
 use super::rollover::{self, RolloverStats};
 use crate::rx::{Counters, Counts, KernelCounts};
 
-/// A capture's place in its group. Dropping it leaves the figures, as they are then, to the group.
+/// A capture's place in its group. Dropping it leaves its final figures to the group.
 #[derive(Debug)]
 pub(crate) struct Membership(Arc<Member>);
 
-/// What the group keeps of a member.
+/// The part of a member that the group keeps.
 #[derive(Debug)]
 pub(crate) struct Member {
     published: Arc<Published>,
@@ -42,7 +42,7 @@ struct Books {
     /// The socket once more, until the member leaves.
     socket: Option<Arc<OwnedFd>>,
     kernel: KernelCounts,
-    /// What the handle read and the member has not seen yet.
+    /// Counts that the handle read and the member has not seen yet.
     unseen: KernelCounts,
     rollover: Option<RolloverStats>,
     link_downs: Count,
@@ -87,7 +87,7 @@ impl Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         let mut books = self.0.books();
-        // They fail only if the descriptor is no packet socket.
+        // They fail only if the descriptor is not a packet socket.
         let _ = books.read();
         let _ = books.read_rollover();
         books.socket = None;

@@ -1,10 +1,10 @@
 //! Opens a group so that all members start together.
 //!
-//! The kernel adds one member after the other, and a packet goes to the members that are there. If
-//! they received meanwhile, a flow would go to one member first, and to another when there are
-//! more. So each member is bound with a filter that rejects everything, and joins. Once all have
-//! joined, the filters are replaced. A member's filter does not change which packets the kernel
-//! selects it for, so from the first packet on each flow goes to its member.
+//! The kernel adds one member after the other, and a packet goes to one of the current members. If
+//! they received meanwhile, a flow would go to one member first, and to another as more join. So
+//! each member is bound with a filter that rejects everything, and joins. Once all have joined, the
+//! filters are replaced. A member's filter does not change which packets the kernel selects it for,
+//! so from the first packet on each flow goes to its member.
 
 use netring_sys::kernel::packet::{
     ETH_P_ALL, PACKET_FANOUT_FLAG_IGNORE_OUTGOING, PACKET_FANOUT_FLAG_UNIQUEID, fanout_args,
@@ -118,7 +118,7 @@ fn wait_for_packets_in_flight() -> Result<(), Error> {
     Ok(())
 }
 
-/// What the kernel's bare error number means.
+/// The meaning of the kernel's bare error number.
 fn refused(error: SyscallError, fanout: &Fanout) -> Error {
     let why = match fanout.id {
         Some(id) if error.is(errno::EINVAL) => format!(

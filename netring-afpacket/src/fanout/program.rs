@@ -44,8 +44,8 @@ impl FanoutProgram {
         Self(Kind::Classic(program.into()))
     }
 
-    /// An eBPF program of type socket filter (`BPF_PROG_TYPE_SOCKET_FILTER`) that is loaded. The
-    /// descriptor is duplicated.
+    /// A loaded eBPF program of type socket filter (`BPF_PROG_TYPE_SOCKET_FILTER`). The descriptor
+    /// is duplicated.
     ///
     /// # Errors
     /// There are too many open files.

@@ -1,4 +1,4 @@
-//! How often packets went to another worker because theirs was full.
+//! How often packets went to another worker because their own was full.
 
 use std::iter::Sum;
 use std::ops::Add;
@@ -14,12 +14,12 @@ use netring_sys::{SyscallError, errno};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RolloverStats {
-    /// Packets that went to another worker. With [`FanoutMode::Rollover`](super::FanoutMode) all
-    /// those for which a worker with room was found, the first included.
+    /// Packets that went to another worker. With [`FanoutMode::Rollover`](super::FanoutMode), all
+    /// packets for which any worker had room, including the first.
     #[doc(alias = "tp_all")]
     pub moved: u64,
-    /// Those among them that went before the ring was quite full, because they belong to a flow
-    /// that had most of the packets before.
+    /// Those among them that moved before the ring was entirely full, because their flow had most
+    /// of the recent packets.
     #[doc(alias = "tp_huge")]
     pub huge: u64,
     /// Packets that stayed because no worker had room: more than a quarter of its ring. They are

@@ -93,15 +93,15 @@ impl Fanout {
     }
 
     /// How many workers to open, at least 1. Default: one for each processor that this process may
-    /// use. Each has a ring of its own, of the size that the settings of the capture say.
+    /// use. Each has its own ring, of the size in the capture's settings.
     pub const fn workers(mut self, count: usize) -> Self {
         self.workers = Some(count);
         self
     }
 
     /// Whether a packet whose worker has a full ring goes to another one with room (kernel 3.10).
-    /// Default: no. It may go there before the ring is quite full if its flow has had most of the
-    /// recent packets.
+    /// Default: no. It may move before the ring is entirely full if its flow had most of the recent
+    /// packets.
     ///
     /// Fewer packets are lost, but packets of a flow can then go to several workers.
     /// [`FanoutHandle::rollover_stats`](super::FanoutHandle::rollover_stats) counts them.
@@ -123,8 +123,8 @@ impl Fanout {
     /// Joins the group of this number in the network namespace, or creates it. Default: a new group
     /// with a number that no other has (kernel 4.12).
     ///
-    /// So several processes share the packets of an interface. All have to request the same mode,
-    /// [`rollover`](Self::rollover), [`defragment`](Self::defragment) and
+    /// Several processes can thus share the packets of an interface. All must request the same
+    /// mode, [`rollover`](Self::rollover), [`defragment`](Self::defragment) and
     /// [`ignore_outgoing`](crate::CaptureBuilder::ignore_outgoing) on the same interface. A process
     /// that joins or leaves moves flows of the others to other workers. With
     /// [`FanoutMode::Program`] the program of the process that joined last is in force for all.
@@ -133,8 +133,8 @@ impl Fanout {
         self
     }
 
-    /// The most members that the group may have, 1 to 65,536 (kernel 5.11). Default: 256, or what
-    /// the group has that is joined.
+    /// The most members that the group may have, 1 to 65,536 (kernel 5.11). Default: 256, or the
+    /// maximum of the group that is joined.
     #[doc(alias = "max_num_members")]
     pub const fn max_members(mut self, members: u32) -> Self {
         self.max_members = Some(members);

@@ -1,4 +1,4 @@
-//! What a capture knows of its group.
+//! A capture's view of its group.
 
 use netring_sys::Error;
 
@@ -9,7 +9,7 @@ impl Capture {
     /// How often packets of this worker went to another one because its ring was full; `None`
     /// unless it is in a group with [rollover](super::Fanout::rollover). Needs kernel 4.2.
     ///
-    /// With [`FanoutMode::Rollover`](super::FanoutMode::Rollover) every packet is one of the first
+    /// With [`FanoutMode::Rollover`](super::FanoutMode::Rollover) every packet belongs to the first
     /// worker.
     ///
     /// # Errors

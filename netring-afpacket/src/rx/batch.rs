@@ -1,4 +1,4 @@
-//! What a capture lends: the packets of one block.
+//! The batches that a capture lends: the packets of one block.
 
 use std::cell::Cell;
 
@@ -8,16 +8,15 @@ use super::parse::Counts;
 use super::reader::Reader;
 
 /// The packets of one block (with [`Profile::Immediate`](crate::Profile::Immediate) one packet), or
-/// what is left of it after [`Capture::try_for_each`](crate::Capture::try_for_each) broke in its
+/// the rest of it after [`Capture::try_for_each`](crate::Capture::try_for_each) broke in the
 /// middle.
 ///
-/// Dropping it gives the block back to the kernel. Until then the kernel fills the other blocks,
-/// and stops when it reaches this one again. A batch that is leaked (`mem::forget`) is lent once
-/// more.
+/// Dropping it returns the block to the kernel. Until then the kernel fills the other blocks, and
+/// stops when it reaches this one again. A batch that is leaked (`mem::forget`) is lent once more.
 #[derive(Debug)]
 pub struct Batch<'a> {
     reader: &'a mut Reader,
-    /// What an iteration over all the packets found.
+    /// The result of an iteration over all packets.
     counts: Cell<Option<Counts>>,
 }
 

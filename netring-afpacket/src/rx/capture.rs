@@ -28,19 +28,19 @@ const UNWATCHED: Duration = Duration::from_secs(1);
 /// Receives the packets of one interface, or of [all](CaptureBuilder::all_interfaces), through a
 /// ring of blocks that the kernel fills.
 ///
-/// It is read as every source is: [`next_batch`](PacketSource::next_batch) waits for a block and
+/// It is read like every source: [`next_batch`](PacketSource::next_batch) waits for a block and
 /// lends it as a [batch](Batch), and [`for_each`](PacketSource::for_each) loops over single
 /// packets. The descriptor ([`AsFd`]) is readable when [`ready`](PacketSource::ready) has something
 /// to report: a block, a stop, or news of the interface.
 ///
-/// The removal of its interface is its end. [`Captures`](crate::Captures) can
-/// [take an interface up again](crate::CapturesBuilder::reopen) that comes back under its name.
+/// The removal of its interface ends it. [`Captures`](crate::Captures) can
+/// [reopen](crate::CapturesBuilder::reopen) an interface that comes back under the same name.
 ///
-/// It receives from the moment it is opened until it is dropped. If nobody takes batches the ring
-/// fills up, and packets that do not fit are counted as dropped:
-/// [`CaptureBuilder::profile`] lists how long a pause each ring outlasts. The kernel counts in 32
-/// bits, so if neither a batch is taken nor [`stats`](PacketSource::stats) called while 2³² packets
-/// arrive (7 minutes at 10 million a second), the count is short by that many.
+/// It receives from the moment it is opened until it is dropped. If nobody takes batches, the ring
+/// fills up, and packets that do not fit are counted as dropped: [`CaptureBuilder::profile`] lists
+/// the longest pause that each ring absorbs. The kernel counts in 32 bits, so if neither a batch is
+/// taken nor [`stats`](PacketSource::stats) called while 2³² packets arrive (7 minutes at 10
+/// million a second), the count is short by that many.
 ///
 /// ```no_run
 /// use netring_afpacket::Capture;
@@ -65,7 +65,7 @@ pub struct Capture {
 
     /// Shared by the members of a group.
     card: Option<Arc<HardwareTimestamps>>,
-    /// Those that it was opened with, without a filter.
+    /// The settings at opening, without the filter.
     settings: Box<CaptureBuilder>,
     memberships: Memberships,
     pub(super) why_ring_short: Option<Box<SyscallError>>,
@@ -166,21 +166,22 @@ impl Capture {
     }
 
     /// Returns a monitor that reports each change of the interface to another thread or task, until
-    /// the interface is removed or the capture stopped. It enters the
-    /// [namespace](CaptureBuilder::namespace) that was given; if none was, call it in that of the
+    /// the interface is removed or the capture stopped. It enters the given
+    /// [namespace](CaptureBuilder::namespace); if none was given, call it in the namespace of the
     /// interface.
     ///
     /// # Errors
     /// The call that failed: a sandbox forbids netlink, or there are too many open files;
     /// [`Error::NotPermitted`] if a given namespace cannot be entered any more, because the process
-    /// gave up CAP_SYS_ADMIN; [`Error::Config`] in another namespace, if none was given, and for a
+    /// dropped CAP_SYS_ADMIN; [`Error::Config`] in another namespace, if none was given, and for a
     /// capture of [all interfaces](CaptureBuilder::all_interfaces).
     pub fn link_monitor(&self) -> Result<LinkMonitor, Error> {
         if self.interface.index == 0 {
             return Err(Error::Config {
                 setting: "link_monitor",
-                why: "the capture is of all interfaces; make one with `LinkMonitor::new` for each"
-                    .into(),
+                why:
+                    "the capture is of all interfaces; create one with `LinkMonitor::new` for each"
+                        .into(),
             });
         }
         self.waiter.link_monitor(&self.interface)
@@ -189,9 +190,9 @@ impl Capture {
     /// Why the state of the interface is not watched, if a sandbox forbids netlink sockets; `None`
     /// if it is watched.
     ///
-    /// Without it the capture still receives, and reports what its own socket learns: that the
-    /// interface was set down, and its removal. It does not report a lost carrier, and an async
-    /// reader does not learn of the removal of an interface that is down.
+    /// In that case the capture still receives, and reports what its own socket learns: that the
+    /// interface was set down or removed. It does not report a lost carrier, and an async reader
+    /// does not learn of the removal of an interface that is down.
     pub fn why_link_unwatched(&self) -> Option<&SyscallError> {
         self.waiter.why_link_unwatched()
     }
@@ -202,7 +203,7 @@ impl Capture {
         &self.interface
     }
 
-    /// What the interface receives for the sake of this capture: promiscuous mode, all multicast
+    /// The memberships that this capture holds on the interface: promiscuous mode, all multicast
     /// groups, single addresses.
     pub fn memberships(&self) -> &[netring_sys::Membership] {
         self.memberships.list()
@@ -213,7 +214,7 @@ impl Capture {
         self.reader.geometry()
     }
 
-    /// Keeps the card stamping packets for as long as the capture lives.
+    /// Keeps the card stamping packets for the lifetime of the capture.
     pub(crate) fn hold_card(&mut self, card: Option<Arc<HardwareTimestamps>>) {
         self.card = card;
     }
@@ -223,8 +224,8 @@ impl Capture {
         &self.settings
     }
 
-    /// Why the ring has fewer blocks than requested: the last refused call, whose text says what
-    /// helps. `None` if it has them all.
+    /// Why the ring has fewer blocks than requested: the last refused call, with advice in its
+    /// text. `None` if the ring has the requested size.
     ///
     /// The memory of a ring needs no locking: see [`CaptureBuilder::block_count`].
     pub fn why_ring_short(&self) -> Option<&SyscallError> {
@@ -247,7 +248,7 @@ impl Capture {
         self.waiter.share_stop(stop)
     }
 
-    /// What its group keeps of it.
+    /// The part of it that its group keeps.
     pub(crate) fn member(&self) -> Option<Arc<Member>> {
         self.membership.as_ref().map(Membership::member)
     }
@@ -271,7 +272,7 @@ impl Capture {
         })
     }
 
-    /// No block is ready: looks whether something else happened.
+    /// No block is ready: checks whether something else happened.
     #[cold]
     fn look_further(&mut self) -> Result<Readiness, Error> {
         self.waiter.take_news(self.socket.as_fd())?;
@@ -293,7 +294,7 @@ impl Capture {
         Ok(Readiness::Empty)
     }
 
-    /// The ring is empty: has the next block or the clock wake the reader.
+    /// The ring is empty: arranges for the next block or the clock to wake the reader.
     fn keep_pace(&mut self) {
         let ticked = self.waiter.take_tick();
         let Some(change) = self.reader.idle(ticked) else {
@@ -303,7 +304,7 @@ impl Capture {
             Change::Clock(period) => Some(period),
             Change::Blocks => None,
         };
-        // The clock is optional: if no descriptor is left for one, each block goes on waking the
+        // The clock is optional: if no descriptor is left for one, each block keeps waking the
         // reader.
         if self.waiter.set_pace(self.socket.as_fd(), period).is_err() {
             self.reader.give_up_pace();
@@ -363,8 +364,8 @@ impl PacketSource for Capture {
     }
 }
 
-/// What the kernel counted since the last call. The counters of a member of a group have another
-/// reader too. `dropped` packets were counted before.
+/// The kernel's counts since the last call. The counters of a member of a group have another reader
+/// too. `dropped` packets were counted before.
 fn kernel_counts(
     socket: BorrowedFd<'_>,
     group: Option<&Membership>,

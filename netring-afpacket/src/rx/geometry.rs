@@ -40,7 +40,7 @@ impl RingGeometry {
     }
 }
 
-/// The fewest blocks of a ring: one for the kernel and one for the reader.
+/// The minimum number of blocks in a ring: one for the kernel and one for the reader.
 pub(crate) const MIN_BLOCKS: usize = 2;
 
 /// Bytes of a frame, which the kernel asks for but does not use in a version 3 ring: any that
@@ -53,8 +53,8 @@ const KEPT_IN_A_SLOT: usize = (64 << 10) + 32;
 /// Bytes that the kernel leaves between its header in a slot and the packet: see
 /// `Ring::convert_header`.
 pub(crate) const SLOT_RESERVE: u32 = 16;
-/// The most bytes before a packet in its slot: header, address, reserve, and the padding that
-/// aligns the network header.
+/// The maximum number of bytes before a packet in its slot: header, address, reserve, and the
+/// padding that aligns the network header.
 const SLOT_HEADERS: usize = 80 + SLOT_RESERVE as usize;
 
 /// Bytes of a slot: a block is divided into as many slots of the needed size as it holds, which

@@ -9,13 +9,13 @@ use super::capture::Capture;
 use crate::socket;
 
 impl Capture {
-    /// Replaces the filter while the capture runs, also an eBPF one. The kernel replaces it
+    /// Replaces the filter, classic or eBPF, while the capture runs. The kernel replaces it
     /// atomically: each packet is judged by the old filter or by the new one, and none passes
     /// without being judged. The [snap length](crate::CaptureBuilder::snap_len) stays.
     ///
     /// Packets that the old filter had accepted are still delivered: those in the ring, and those
     /// that a processor was receiving at that moment. If they matter, read the capture through
-    /// [`Filtered`](netring_sys::adapters::Filtered) with the new filter for that long.
+    /// [`Filtered`](netring_sys::adapters::Filtered) with the new filter until those are gone.
     ///
     /// ```no_run
     /// use netring_afpacket::{Capture, Filter};
@@ -26,9 +26,9 @@ impl Capture {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Config`] for an invalid program, for an expression that the interface's link type
-    /// does not have, or if the filter is [locked](crate::CaptureBuilder::lock_filter). The old
-    /// filter then stays.
+    /// [`Error::Config`] for an invalid program, for an expression that has no meaning on the
+    /// interface's link type, or if the filter is [locked](crate::CaptureBuilder::lock_filter). The
+    /// old filter then stays.
     #[doc(alias = "SO_ATTACH_FILTER")]
     pub fn set_filter(&mut self, filter: impl Into<Filter>) -> Result<(), Error> {
         let filter = filter.into();

@@ -1,11 +1,11 @@
-//! What a capture tells a log.
+//! The log events of a capture.
 
 use netring_sys::{__event, Filter};
 
 use super::capture::Capture;
 
 impl Capture {
-    /// It was opened, with what was granted.
+    /// It was opened; the event has the granted resources.
     pub(crate) fn log_opened(&self) {
         __event!(
             "capture",

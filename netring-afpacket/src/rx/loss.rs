@@ -1,4 +1,4 @@
-//! Tells a log of lost packets.
+//! Logs lost packets.
 
 use netring_sys::{__event, __is_news, Interface};
 

@@ -42,12 +42,12 @@ impl CaptureBuilder {
     }
 }
 
-/// Which filter a capture has at first.
+/// The initial filter of a capture.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Gate {
-    /// That of its settings.
+    /// The filter from its settings.
     Open,
-    /// One that rejects everything, until [`lift`] replaces it.
+    /// A filter that rejects everything, until [`lift`] replaces it.
     Shut,
 }
 
@@ -55,7 +55,7 @@ pub(crate) enum Gate {
 ///
 /// The kernel gives no packet to a socket that is bound with protocol 0, and no packet of another
 /// interface to one that is bound to an interface. So all settings are made before the second bind,
-/// and no packet enters the ring that they would have kept out.
+/// and no unwanted packet enters the ring.
 pub(crate) fn prepare(builder: &CaptureBuilder, gate: Gate) -> Result<Capture, Error> {
     builder.check()?;
     let interface = builder.find_interface()?;
@@ -160,7 +160,7 @@ fn request(builder: &CaptureBuilder, block_count: usize, features: u32) -> tpack
     }
 }
 
-/// Requests half as many blocks each time that memory for them is short, the kernel's or the
+/// Halves the requested blocks each time that memory for them is short, the kernel's or the
 /// process's. Also returns why the last request was refused, if one was.
 fn shrink_until_it_fits<T>(
     builder: &CaptureBuilder,

@@ -1,16 +1,16 @@
 //! How often a reader is woken while blocks come fast.
 //!
-//! A ring of many small blocks outlasts a long pause, because each block that is handed over takes
-//! one of its places. But each block wakes a waiting reader, and a wake-up costs more than all the
-//! packets of a small block. So once several blocks come within the retire timeout, a clock with
-//! that period wakes the reader, which then finds several at a time. A packet waits no longer than
-//! it may in a block that is not full.
+//! A ring of many small blocks absorbs a long pause, because each block handed over takes one of
+//! its places. But each block wakes a waiting reader, and a wake-up costs more than all the packets
+//! of a small block. So once several blocks arrive within the retire timeout, a clock with that
+//! period wakes the reader, which then finds several at a time. A packet waits no longer than it
+//! could in a block that is not full.
 
 use std::time::{Duration, Instant};
 
 use super::geometry::RingGeometry;
 
-/// With no more wake-ups than this in a period a clock saves less than its system calls cost.
+/// With at most this many wake-ups in a period, a clock saves less than its system calls cost.
 const WORTH_IT: u32 = 4;
 /// The most bytes that arrive in a microsecond: twice what a processor writes into a ring. It
 /// bounds the period, so that an empty ring cannot run full within one.
@@ -18,7 +18,7 @@ const BYTES_PER_MICROSECOND: u64 = 4000;
 /// A clock with a shorter period saves little.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// How fast blocks come, as observed so far.
+/// The rate of blocks, as observed so far.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     /// Zero if no clock is ever used for this ring.
@@ -68,8 +68,8 @@ impl Pace {
         self.blocks += 1;
     }
 
-    /// The reader found nothing more; `ticked` if the clock had woken it. Returns what is to
-    /// change.
+    /// The reader found nothing more; `ticked` if the clock had woken it. Returns the change to
+    /// make.
     pub(crate) fn idle(&mut self, ticked: bool, now: impl FnOnce() -> Instant) -> Option<Change> {
         if self.paced {
             return ticked.then(|| self.tick()).flatten();

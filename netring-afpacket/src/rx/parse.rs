@@ -36,7 +36,7 @@ pub(crate) struct Position {
     left: u32,
 }
 
-/// What is the same for all packets of a capture.
+/// Settings common to all packets of a capture.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context {
     /// The most bytes of a packet.
@@ -49,7 +49,7 @@ pub(crate) struct Context {
     pub(crate) vlan_in_bytes: bool,
 }
 
-/// What parsing to the end of a block found.
+/// The result of parsing to the end of a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     /// Packets that were lent.
@@ -282,7 +282,8 @@ pub(super) fn tag(header: &[u8; HEADER], status: u32) -> Option<VlanTag> {
     })
 }
 
-/// What the header right before a packet says, which begins `mac` bytes behind its own header.
+/// The contents of the header directly before a packet, which begins `mac` bytes after its own
+/// header.
 fn offload(rest: &[u8], mac: usize) -> Option<Offload> {
     let at = mac.checked_sub(VNET).filter(|&at| at >= HEADER)?;
     let header = rest.get(at..)?.first_chunk()?;

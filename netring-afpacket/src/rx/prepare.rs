@@ -1,8 +1,8 @@
-//! Prepares the packets of a block before the first of them is lent: passes over places that the
-//! kernel left without a packet, and puts VLAN tags back into the bytes.
+//! Prepares the packets of a block before the first of them is lent: skips places that the kernel
+//! left without a packet, and puts VLAN tags back into the bytes.
 //!
 //! These are functions over `&mut [u8]` without unsafe code. Nothing in a block is trusted: a tag
-//! for which a header leaves no room stays beside the bytes.
+//! for which a header leaves no room stays in the metadata.
 
 use std::mem::offset_of;
 
@@ -52,7 +52,7 @@ impl Position {
     /// The place behind this one if the kernel dropped the packet that was to be here, after it had
     /// made room for it. It counted it as dropped.
     ///
-    /// That happens to a packet for which [`virtio_net_hdr`] has no word. Its header has the bytes
+    /// That happens to a packet that [`virtio_net_hdr`] cannot describe. Its header has the bytes
     /// of an earlier packet, except that the kernel cleared the status when it made room.
     // [`tpacket_rcv`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/af_packet.c#L2408
     fn behind_hole(self, block: &[u8]) -> Option<Self> {

@@ -25,7 +25,7 @@ pub(crate) struct Reader {
     /// Boxed because a capture is moved about and this is rarely looked at.
     pace: Box<Pace>,
     counters: Counters,
-    /// Where another thread sees what was lent, if the capture is in a fanout group.
+    /// The counts that another thread reads, if the capture is in a fanout group.
     published: Option<Arc<Published>>,
     /// The next packet of the current block, once the block was looked at.
     at: Option<Position>,
@@ -44,7 +44,7 @@ impl Reader {
         }
     }
 
-    /// Has what is lent published from now on.
+    /// Publishes the counts of lent packets from now on.
     pub(crate) fn publish(&mut self, published: Arc<Published>) {
         self.published = Some(published);
     }

@@ -39,7 +39,7 @@ pub(crate) struct Ring {
     map: Mmap,
     block_size: usize,
     block_count: usize,
-    /// Bytes of what is handed over at once: a block or a slot.
+    /// Bytes of a unit that is handed over: a block or a slot.
     unit: usize,
     units_per_block: usize,
     /// Bytes from the start of a unit to its status.

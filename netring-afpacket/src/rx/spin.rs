@@ -1,4 +1,4 @@
-//! A wait that looks at the ring instead of sleeping.
+//! A wait that polls the ring instead of sleeping.
 
 use std::hint::spin_loop;
 use std::time::{Duration, Instant};

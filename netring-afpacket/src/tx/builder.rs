@@ -37,10 +37,9 @@ pub enum CopyMode {
     /// reports which.
     #[default]
     Best,
-    /// The driver sends the pages of the ring, and a slot is free again once the frame has left. It
-    /// costs the kernel more than a copy for short frames, and as much for those of 1514 bytes; if
-    /// the receiver is on this host, as over veth, it costs 40% more, because the receiver has to
-    /// copy.
+    /// The driver sends the pages of the ring, and a slot is free again once the frame has left.
+    /// For short frames it costs the kernel more than a copy, and for 1514 bytes the same; if the
+    /// receiver is on this host, as over veth, it costs 40% more, because the receiver must copy.
     ZeroCopy,
     /// The kernel copies frames of up to 7168 bytes into buffers of its own, and sends the pages of
     /// longer ones. For Ethernet and raw IP interfaces only; on others, opening fails.
@@ -64,8 +63,8 @@ impl InjectorBuilder {
     }
 
     /// Sends in this network namespace. Default: that of the thread that calls
-    /// [`build`](Self::build), whose own is never changed. It needs CAP_SYS_ADMIN, besides
-    /// CAP_NET_RAW, unless the thread is in the namespace already.
+    /// [`build`](Self::build), whose own namespace never changes. Requires CAP_SYS_ADMIN in
+    /// addition to CAP_NET_RAW, unless the thread is already in the namespace.
     #[doc(alias = "setns")]
     pub fn namespace(mut self, namespace: impl Into<Option<Namespace>>) -> Self {
         self.namespace = namespace.into();
@@ -89,7 +88,7 @@ impl InjectorBuilder {
     }
 
     /// Slots of the ring, each for one frame; rounded up to whole blocks. Default: 1024. If memory
-    /// is short there are fewer: [`Injector::ring`](crate::Injector::ring) reports how many.
+    /// is short, there are fewer: [`Injector::ring`](crate::Injector::ring) reports how many.
     #[doc(alias = "tp_frame_nr")]
     pub const fn slots(mut self, slots: usize) -> Self {
         self.slots = Some(slots);
@@ -106,8 +105,8 @@ impl InjectorBuilder {
     }
 
     /// Bytes of a block, a piece of memory that the kernel allocates at once: a multiple of the
-    /// page size that holds at least one slot. What is left over behind the last slot of a block is
-    /// not used. Default: 64 KiB, or 512 KiB for slots above 8 KiB.
+    /// page size that holds at least one slot. The remainder after the last slot of a block is not
+    /// used. Default: 64 KiB, or 512 KiB for slots above 8 KiB.
     #[doc(alias = "tp_block_size")]
     pub const fn block_size(mut self, bytes: usize) -> Self {
         self.block_size = Some(bytes);
@@ -123,8 +122,8 @@ impl InjectorBuilder {
     /// Whether frames go straight to the driver, without the queueing discipline of the interface
     /// (kernel 3.14). Default: no.
     ///
-    /// It saves time per frame. Captures on this host do not see such frames, traffic control does
-    /// not apply to them, and if the driver's queue is full they wait in the ring.
+    /// This saves time per frame. Captures on this host do not see such frames, traffic control
+    /// does not apply to them, and if the driver's queue is full, they wait in the ring.
     #[doc(alias = "PACKET_QDISC_BYPASS")]
     pub const fn qdisc_bypass(mut self, bypass: bool) -> Self {
         self.qdisc_bypass = bypass;

@@ -1,4 +1,4 @@
-//! Has the kernel send what was committed, and finds out what became of it.
+//! Makes the kernel send committed frames, and determines their fate.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -13,13 +13,13 @@ use super::injector::Injector;
 use super::limits::Fault;
 use super::stamps::Stamps;
 
-/// How often the interface is looked at while frames are sent: three system calls, which take as
-/// long as ten frames.
+/// How often to check the interface while frames are sent: three system calls, which take as long
+/// as ten frames.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Why the kernel stopped.
 enum Stop {
-    /// It took all that it was shown, or found the socket's buffer full after some.
+    /// It took all visible frames, or found the socket's buffer full after some.
     Done,
     /// No room now: the frames stay where they are.
     Full,
@@ -55,8 +55,7 @@ impl Injector {
         Ok(waiting)
     }
 
-    /// One call to the kernel, for all frames that wait, or as many as there is room for the
-    /// timestamps of.
+    /// One call to the kernel, for all waiting frames, or as many as there is room for timestamps.
     fn kick(&mut self, waiting: usize) -> Result<Stop, Error> {
         let some = self.stamps.as_ref().map(|_| Stamps::AT_ONCE);
         if let Some(some) = some {
@@ -116,10 +115,10 @@ impl Injector {
         }
     }
 
-    /// Looks whether the interface sends, and what, unless it did so just before.
+    /// Checks whether the interface sends, and which lengths, unless that was just done.
     ///
-    /// If it has no carrier, the kernel takes frames and drops them without a word. And it does not
-    /// compare the frames of a socket with headers with the MTU.
+    /// If it has no carrier, the kernel silently drops frames. It also does not check frames with a
+    /// virtio header against the MTU.
     fn look_at_link(&mut self) -> Result<(), Error> {
         let now = Instant::now();
         if let Some(before) = self.looked
@@ -169,8 +168,7 @@ impl Injector {
         begun.iter().any(|errno| error.is(*errno))
     }
 
-    /// The MTU may be larger by now: looks at it for a frame that fits a slot, and would be
-    /// refused.
+    /// The MTU may have grown: rereads it for a frame that fits a slot but would be refused.
     #[cold]
     pub(super) fn accept_larger_mtu(&mut self, len: usize) {
         if len <= self.ring.capacity() {
@@ -178,8 +176,8 @@ impl Injector {
         }
     }
 
-    /// Looks at the MTU between flushes, or while one goes on. The next one compares the frames
-    /// that wait with it.
+    /// Reads the MTU between flushes, or during one. The next one compares the frames that wait
+    /// with it.
     fn refresh_mtu(&mut self) {
         // If this fails, the next flush reports it.
         if let Ok(facts) = link_facts(self.socket.as_fd(), self.interface.index)

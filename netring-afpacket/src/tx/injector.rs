@@ -38,12 +38,12 @@ const COPY_MOST: usize = 7168;
 /// # Ok::<(), netring_sys::Error>(())
 /// ```
 ///
-/// # What becomes of a frame
+/// # The fate of a frame
 ///
 /// Committed frames are handed to the kernel by [`flush`](PacketSink::flush), in the order of their
 /// commits, with one call for all of them. `flush` never blocks: frames for which the interface's
-/// queue, or the send buffer of the socket, has no room stay in the ring, and the next flush goes
-/// on with them. They are not counted as sent.
+/// queue, or the send buffer of the socket, has no room stay in the ring, and the next flush
+/// continues with them. They are not counted as sent.
 ///
 /// A frame is *sent* once the kernel is done with its slot: the interface took it. A queueing
 /// discipline that drops frames which it accepted before (as `fq_codel` does) does not report that;
@@ -54,18 +54,17 @@ const COPY_MOST: usize = 7168;
 /// before anything is sent. An Ethernet frame may have four bytes more if it has a VLAN tag of type
 /// 0x8100, which is only known once it is committed: a longer one without that tag counts as
 /// rejected ([`rejected`](Self::rejected)). The same happens to frames in the ring that no longer
-/// fit when the MTU is made smaller. The others are sent.
+/// fit when the MTU is reduced. The others are sent.
 ///
-/// The injector looks at the state and the MTU of its interface when it flushes, at most once in a
+/// The injector checks the state and the MTU of its interface when it flushes, at most once per
 /// millisecond. While the interface is down or has no carrier, `flush` returns [`Error::LinkDown`],
-/// and frames stay in the ring; they are sent by a flush after it is up. Once it is removed, every
+/// and frames stay in the ring until a flush after it is up. Once the interface is removed, every
 /// flush of waiting frames returns [`Error::InterfaceRemoved`].
 ///
 /// # Dropping it
 ///
 /// Frames that were committed and not flushed, or that the kernel has not taken, are lost when it
-/// is dropped: [`drain`](Self::drain) it first. Frames that the kernel has taken are sent
-/// nevertheless.
+/// is dropped: [`drain`](Self::drain) it first. Frames that the kernel has taken are still sent.
 #[doc(alias = "PACKET_TX_RING")]
 #[doc(alias = "tpacket_snd")]
 #[derive(Debug)]
@@ -77,7 +76,7 @@ pub struct Injector {
     /// The kernel copies frames out of the ring.
     copies: bool,
     offloads: bool,
-    /// What is requested with the slot that is being written.
+    /// The requests for the slot being written.
     pub(super) request: Request,
     pub(super) stamps: Option<Box<Stamps>>,
     pub(super) counts: Counts,
@@ -90,7 +89,7 @@ pub struct Injector {
     pub(super) interface: Box<Interface>,
 }
 
-/// What an injector is made of.
+/// The parts of an injector.
 pub(super) struct Parts {
     pub(super) ring: Ring,
     pub(super) geometry: RingGeometry,
@@ -111,7 +110,7 @@ impl Injector {
         Self::builder(interface).build()
     }
 
-    /// Settings to open an injector with.
+    /// Returns the settings.
     pub fn builder(interface: &str) -> InjectorBuilder {
         InjectorBuilder::new(interface)
     }
@@ -134,7 +133,7 @@ impl Injector {
     }
 
     /// Sends everything that was committed, and waits until the fate of each frame is known or the
-    /// time is over. Returns how many frames are still in flight; `None` waits forever.
+    /// timeout expires. Returns how many frames are still in flight; `None` waits forever.
     ///
     /// # Errors
     /// Those of [`flush`](PacketSink::flush).
@@ -169,7 +168,7 @@ impl Injector {
         TransmitTimestamps::new(stamps.map(Stamps::timestamps_mut))
     }
 
-    /// What became of the requested timestamps.
+    /// The fate of the requested timestamps.
     pub fn timestamp_stats(&mut self) -> TimestampStats {
         self.receive_stamps();
         let stamps = self.stamps.as_deref();
@@ -192,7 +191,7 @@ impl Injector {
         !self.copies
     }
 
-    /// System calls made to have the kernel send.
+    /// System calls made to trigger the kernel to send.
     pub const fn kicks(&self) -> u64 {
         self.counts.kicks
     }

@@ -1,4 +1,4 @@
-//! What can be requested with a frame.
+//! Requests that accompany a frame.
 
 use netring_sys::kernel::packet::{
     VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_ECN, VIRTIO_NET_HDR_GSO_TCPV4,
@@ -9,7 +9,7 @@ use netring_sys::{Error, Offload, PartialChecksum, Segmentation};
 /// The most segments of a UDP datagram, on every kernel that segments them.
 const UDP_SEGMENTS: usize = 64;
 
-/// What is requested with a frame.
+/// The requests for a frame.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Request {
     checksum: Option<PartialChecksum>,

@@ -49,7 +49,7 @@ impl PacketSink for Injector {
     }
 
     /// The longest frame that the interface sends, with a VLAN tag if it is Ethernet, as of the
-    /// last look at its MTU; with [`offloads`](InjectorBuilder::offloads) the longest frame that
+    /// last check of its MTU; with [`offloads`](InjectorBuilder::offloads) the longest frame that
     /// can be segmented.
     #[inline]
     fn max_len(&self) -> usize {

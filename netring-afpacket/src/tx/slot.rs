@@ -1,4 +1,4 @@
-//! Room for one frame, and what can be requested with it.
+//! Room for one frame, and its requests.
 
 use netring_sys::{Error, Offload, PacketSlot, Segmentation};
 
@@ -24,7 +24,7 @@ impl<'a> Slot<'a> {
     /// committed, these two bytes must hold the sum of the pseudo-header, not its complement.
     ///
     /// The card computes it, or else the kernel. A frame that does not leave this host, as over
-    /// veth, may arrive without it: the receiver is told that it is not computed yet.
+    /// veth, may arrive without it: the receiver sees it marked as not yet computed.
     ///
     /// ```no_run
     /// use netring_afpacket::Injector;
@@ -54,7 +54,7 @@ impl<'a> Slot<'a> {
 
     /// Requests that the frame, which may be longer than the MTU allows, is cut into segments: each
     /// has the first `headers` bytes of the frame, with lengths, sequence numbers and checksums of
-    /// its own, and `size` bytes of its payload; the last one what is left. The card cuts it, or
+    /// its own, and `size` bytes of its payload; the last one has the rest. The card cuts it, or
     /// else the kernel, possibly only at its receiver. [Request the
     /// checksum](Self::request_checksum) first.
     ///

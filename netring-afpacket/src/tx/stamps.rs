@@ -69,7 +69,7 @@ impl Stamps {
         self.waiting.push_back(id);
     }
 
-    /// A frame was committed and goes nowhere.
+    /// A frame was committed but is not sent.
     pub(crate) fn rejected(&mut self, id: Option<u64>) {
         if id.is_some() {
             self.timestamps.requested();
@@ -84,7 +84,7 @@ impl Stamps {
         }
     }
 
-    /// The kernel took so many frames, and then began to send another one or not.
+    /// The kernel took this many frames, and may then have begun to send another.
     pub(crate) fn taken(&mut self, count: usize, tried: bool) {
         for id in self.waiting.drain(..count.min(self.waiting.len())) {
             if let Some(id) = id {
@@ -99,7 +99,7 @@ impl Stamps {
         }
     }
 
-    /// Takes what arrived in the error queue.
+    /// Takes the messages of the error queue.
     pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>) -> Result<(), SyscallError> {
         while let Some(stamp) = receive_sent_timestamp(fd)? {
             self.arrived(&stamp);

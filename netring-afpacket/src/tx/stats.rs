@@ -1,14 +1,14 @@
-//! What became of frames.
+//! Statistics of frames.
 
 use netring_sys::{Count, SinkStats};
 
-/// Committed frames that were not sent and why: what [`SinkStats::rejected`] consists of. All
-/// figures only grow.
+/// Committed frames that were not sent, by reason: the parts of [`SinkStats::rejected`]. All
+/// counters only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RejectStats {
     /// Longer than the MTU allows: without the tag that would allow it four bytes more, or the MTU
-    /// was made smaller after they were committed.
+    /// was reduced after they were committed.
     pub too_long: u64,
     /// Shorter than the header of the link layer.
     pub too_short: u64,

@@ -258,7 +258,7 @@ fn a_function_that_panics_ends_the_captures_with_an_error() {
     let end = reader.join().unwrap();
     let text = end.unwrap_err().to_string();
     assert!(
-        text.starts_with("interfaces that appear are not followed any more"),
+        text.starts_with("interfaces that appear are no longer followed"),
         "{text}"
     );
 }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Overflow is a property of a whole queue of `async_broadcast`, so there are two. A batch gets its
-//! number once and enters both under one lock; a queue that nobody reads is left out.
+//! number once and enters both under one lock; a queue without readers is skipped.
 
 use std::sync::Arc;
 
@@ -75,8 +75,8 @@ impl<C: Contents + ?Sized> Sender<C> {
             first: self.shared.advance(&mut state, contents.count()),
             contents: contents.clone(),
         };
-        // Neither is full now: only senders fill a queue, and they hold the lock. A queue whose
-        // last subscriber leaves at this moment takes nothing.
+        // Neither queue is full now: only senders fill a queue, and they hold the lock. A queue
+        // that loses its last subscriber at this moment accepts nothing.
         if waits {
             let _ = self.lossless.try_broadcast(message.clone());
         }

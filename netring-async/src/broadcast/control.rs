@@ -1,4 +1,4 @@
-//! What the handle of a broadcast wants from its task.
+//! Requests from the handle of a broadcast to its task.
 
 use std::any::Any;
 use std::task::{Context, Poll};
@@ -10,17 +10,17 @@ use super::produce::Produce;
 /// A message to the task.
 pub(crate) enum Command<R> {
     Ask(R),
-    /// Ends the broadcast behind what has come until now.
+    /// Ends the broadcast after everything that has arrived so far.
     Drain,
     Stop,
     /// Ends the broadcast, and returns the producer as it is.
     Release(oneshot::Sender<Box<dyn Any + Send>>),
 }
 
-/// What the handle wants from the task.
+/// The requests of the handle.
 pub(crate) struct Control<R> {
     commands: mpsc::UnboundedReceiver<Command<R>>,
-    /// The broadcast is to end: on request, or because its handle is gone.
+    /// The broadcast must end: on request, or because its handle is gone.
     pub(crate) stopped: bool,
     pub(crate) release: Option<oneshot::Sender<Box<dyn Any + Send>>>,
     /// Items that the task has published.
@@ -37,7 +37,7 @@ impl<R> Control<R> {
         }
     }
 
-    /// Answers pending requests. Returns true once the broadcast is to end.
+    /// Answers pending requests. Returns true once the broadcast must end.
     pub(crate) fn poll<P>(&mut self, produce: &mut P, cx: &mut Context<'_>) -> bool
     where
         P: Produce<Request = R>,
@@ -70,8 +70,8 @@ impl<R> Control<R> {
         self.stopped
     }
 
-    /// Whether the producer is to be returned. If nobody waits for it any more, it is stopped
-    /// instead, so that it ends as at any other stop.
+    /// Whether to return the producer. If nobody waits for it any more, it is stopped instead, so
+    /// that it ends as at any other stop.
     pub(crate) fn is_released(&mut self, produce: &mut impl Produce) -> bool {
         if self
             .release

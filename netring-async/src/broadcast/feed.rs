@@ -34,7 +34,7 @@ pub(crate) struct Feed<C: ?Sized> {
     progress: Arc<Progress>,
     /// The batch whose items are yielded.
     message: Option<Message<C>>,
-    /// Its wanted items that come next.
+    /// The next wanted items in it.
     run: Range<usize>,
     /// The first item behind `run` that the filter has not seen.
     unseen: usize,
@@ -117,7 +117,7 @@ impl<C: Contents + ?Sized> Feed<C> {
     #[inline]
     #[expect(
         clippy::type_complexity,
-        reason = "what a stream returns, of the two parts of a handle"
+        reason = "an item is a handle: its batch and its index"
     )]
     pub(crate) fn poll_item(
         &mut self,
@@ -135,8 +135,8 @@ impl<C: Contents + ?Sized> Feed<C> {
         }
     }
 
-    /// The next wanted items in a row, or the rest of those of which some were taken one by one. It
-    /// can be cancelled at any moment.
+    /// Waits for the next wanted items in a row, or the rest of a run that was partly taken one by
+    /// one. Can be cancelled at any moment.
     pub(crate) async fn next_run(&mut self) -> Option<Result<Run<C>, BroadcastRecvError>> {
         poll_fn(|cx| {
             let polled = ready!(self.poll(cx));
@@ -278,7 +278,7 @@ impl<C: ?Sized> Feed<C> {
 
 impl<C: ?Sized> Drop for Feed<C> {
     fn drop(&mut self) {
-        // What was queued for it alone makes room.
+        // Items that were queued for this subscriber alone make room.
         self.queue = None;
         self.shared.leave(&self.progress);
     }

@@ -34,9 +34,8 @@ pub type FlowSubscriber<K> = Subscriber<FlowEvent<K>>;
 /// exact number, and continues with the oldest batch in the queue. The other subscribers and the
 /// capture do not notice.
 ///
-/// For subscribers that must lose nothing there is
-/// [`subscribe_lossless`](Self::subscribe_lossless): the capture waits for them, which everybody
-/// notices.
+/// Subscribers that must lose nothing use [`subscribe_lossless`](Self::subscribe_lossless): the
+/// capture waits for them, which affects all subscribers.
 ///
 /// # Closing
 ///
@@ -89,11 +88,10 @@ where
     ///
     /// The queue holds `capacity` **batches**, 1 to 65 536 (other values are clamped, see
     /// [`FlowBroadcast::capacity`]). A subscriber that falls further behind loses the oldest, and
-    /// receives the number of lost events
-    /// ([`BroadcastRecvError::Lagged`]). A subscriber fewer than
+    /// receives the number of lost events ([`BroadcastRecvError::Lagged`]). A subscriber fewer than
     /// `capacity` events behind loses nothing. The queue holds at most 64 × `capacity` events, of
-    /// up to 128 bytes with the built-in key. No such subscriber makes the capture wait; one of
-    /// [`subscribe_lossless`](FlowBroadcast::subscribe_lossless) does.
+    /// up to 128 bytes with the built-in key. Only subscribers from
+    /// [`subscribe_lossless`](FlowBroadcast::subscribe_lossless) make the capture wait.
     ///
     /// A live source is read from now on, with or without subscribers. A replay starts when a
     /// subscriber is polled for the first time, so those that subscribed before miss nothing.
@@ -141,8 +139,8 @@ impl<K: Send + Sync + 'static> FlowBroadcast<K> {
     /// largest first; `usize::MAX` for all. After the end there are none.
     ///
     /// The task answers between two batches of packets, and reads none meanwhile. It looks at every
-    /// flow and copies `count`: of a million flows the ten largest take about 30 ms, and all of
-    /// them 0.4 s, in which packets wait in the ring.
+    /// flow and copies `count`: with a million flows, the ten largest take about 30 ms and all of
+    /// them 0.4 s, while packets wait in the ring.
     ///
     /// # Errors
     /// [`BroadcastRecvError::Aborted`].
@@ -160,12 +158,12 @@ impl<K: Send + Sync + 'static> FlowBroadcast<K> {
     /// Ends the broadcast and waits until its task has ended: the packets that were in the source's
     /// ring are tracked, every flow has its [`FlowEvent::Ended`], every event is published, and the
     /// source is closed. Returns the final figures. Subscribers need not have read to the end; they
-    /// still can. [`stop`](Self::stop) leaves what is in the ring, and so does dropping this
+    /// still can. [`stop`](Self::stop) leaves the packets in the ring, and so does dropping this
     /// future.
     ///
-    /// Packets that come meanwhile may not be tracked:
+    /// Packets that arrive meanwhile may not be tracked:
     /// [`Stats::pending`](netring_sys::Stats::pending) counts them. If a live source announces
-    /// packets and does not lend them, the wait for them ends after one second.
+    /// packets but does not lend them, the wait for them ends after one second.
     ///
     /// # Errors
     /// Those of [`stats`](Self::stats). If the source failed, subscribers receive that error.
@@ -175,7 +173,7 @@ impl<K: Send + Sync + 'static> FlowBroadcast<K> {
     }
 
     /// Ends the broadcast without ending its flows, and returns them as a stream: the opposite of
-    /// [`FlowStream::broadcast`]. `S` and `E` are the source and the extractor that it was made of.
+    /// [`FlowStream::broadcast`]. `S` and `E` are the types of its source and extractor.
     ///
     /// No event is lost or repeated: subscribers receive those before, and then the end; the stream
     /// yields those after. Flows continue in the stream, also if they started before. If this
@@ -194,8 +192,8 @@ impl<K: Send + Sync + 'static> FlowBroadcast<K> {
     /// ```
     ///
     /// # Errors
-    /// Returns the broadcast, which goes on, if it has another source or extractor; or if its task
-    /// has ended, with what is left of it.
+    /// Returns the broadcast, which continues, if its source or extractor has another type; or if
+    /// its task has ended, with its remaining contents.
     pub async fn into_flow_stream<S, E>(self) -> Result<FlowStream<S, E>, Self>
     where
         S: PacketSource + Send + 'static,

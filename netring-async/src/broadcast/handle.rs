@@ -1,4 +1,4 @@
-//! What the handles of all broadcasts have in common.
+//! The common part of all broadcast handles.
 
 use std::any::TypeId;
 use std::fmt;
@@ -26,7 +26,7 @@ where
     C: Contents + ?Sized + Send + Sync + 'static,
     R: Send + 'static,
 {
-    /// Spawns a task for each producer, with what it has produced already.
+    /// Spawns a task for each producer, with the items it has already produced.
     pub(crate) fn spawn<P>(producers: Vec<(P, P::Pending)>, capacity: usize) -> Self
     where
         P: Produce<Request = R>,
@@ -78,7 +78,7 @@ where
         }
     }
 
-    /// Ends all tasks behind what has come until now, and waits until they have ended.
+    /// Ends all tasks after everything that has arrived so far, and waits until they have ended.
     pub(crate) async fn shutdown(&self) {
         for task in &self.commands {
             // It may have ended.
@@ -144,16 +144,16 @@ macro_rules! handle_methods {
         /// Creates a subscriber that loses nothing: when its queue is full, the broadcast waits
         /// until half of it is free.
         ///
-        /// The queue is one of its own, of the same [`capacity`](Self::capacity), for all lossless
-        /// subscribers together; the slowest of them decides. During a wait the source is not read,
-        /// so no subscriber receives anything new, and a live source drops what its ring cannot
-        /// hold, which its statistics count. A lossless subscriber that never reads stops the
-        /// capture for good. A wait also ends as soon as that subscriber is dropped or the
-        /// broadcast is stopped; [`published`](Self::published) counts waits and their time. What
-        /// happens to the source meanwhile, such as its end, is noticed after the wait.
+        /// All lossless subscribers share a separate queue of the same
+        /// [`capacity`](Self::capacity); the slowest of them decides. During a wait the source is
+        /// not read, so no subscriber receives anything new, and a live source drops what its ring
+        /// cannot hold, which its statistics count. A lossless subscriber that never reads stops
+        /// the capture for good. A wait also ends as soon as that subscriber is dropped or the
+        /// broadcast is stopped; [`published`](Self::published) counts waits and their time.
+        /// Changes of the source meanwhile, such as its end, are noticed after the wait.
         ///
         /// [`stop`](Self::stop), [`shutdown`](Self::shutdown) and dropping the broadcast wait for
-        /// nobody: what is left is queued for lossless subscribers beyond the capacity.
+        /// nobody: the remaining items are queued for lossless subscribers beyond the capacity.
         pub fn subscribe_lossless(&self) -> $subscriber {
             <$subscriber>::new(self.handle.subscribe(true))
         }
@@ -168,7 +168,7 @@ macro_rules! handle_methods {
             self.handle.subscriptions.capacity()
         }
 
-        /// What was published so far, and the waits for lossless subscribers.
+        /// The number of items published so far, and the waits for lossless subscribers.
         pub fn published(&self) -> $crate::broadcast::Published {
             self.handle.subscriptions.shared().figures()
         }
@@ -178,9 +178,9 @@ macro_rules! handle_methods {
             self.handle.subscriptions.shared().subscribers()
         }
 
-        /// Stops the broadcast, without waiting: nothing more is taken from the source, what is
-        /// left is published, and subscribers receive all that is queued and then the end. Further
-        /// calls have no effect.
+        /// Stops the broadcast, without waiting: nothing more is taken from the source, the
+        /// remaining items are published, and subscribers receive everything queued and then the
+        /// end. Further calls have no effect.
         pub fn stop(&self) {
             self.handle.stop();
         }

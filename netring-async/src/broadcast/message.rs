@@ -1,4 +1,4 @@
-//! What travels through a broadcast: items in batches, each batch one message.
+//! The messages of a broadcast: each is a batch of items.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -90,17 +90,17 @@ const KEPT: usize = 4 << 20;
 
 /// Packets in full batches, except the last.
 ///
-/// The memory of a batch is used again once every subscriber has dropped it, so subscribers that
-/// keep up cost no allocation; and no page fault, which new memory for long packets means.
+/// The memory of a batch is reused once every subscriber has dropped it, so subscribers that keep
+/// up cost neither an allocation nor the page faults that new memory for long packets would cause.
 #[derive(Debug, Default)]
 pub(crate) struct PendingPackets {
     /// Not shared with anyone.
     batches: Vec<Arc<PacketVec>>,
     /// Published, oldest first.
     published: VecDeque<Arc<PacketVec>>,
-    /// The memory of those that are published; at most [`KEPT`] and one batch.
+    /// The memory of the published batches; at most [`KEPT`] and one batch.
     kept: usize,
-    /// Bytes of the last full batch: what a new one will need.
+    /// Bytes of the last full batch: the size to allocate for a new one.
     bytes: usize,
 }
 
@@ -128,7 +128,7 @@ impl PendingPackets {
         copied
     }
 
-    /// A batch without packets: the oldest that was published, if nobody uses it any more.
+    /// An empty batch: the oldest published one, if nobody uses it any more.
     fn unused(&mut self) -> Arc<PacketVec> {
         if let Some(mut oldest) = self.published.pop_front() {
             self.kept -= memory(&oldest);

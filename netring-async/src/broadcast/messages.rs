@@ -13,12 +13,12 @@ use super::message::BATCH;
 use super::produce::Produce;
 use super::subscriber::Subscriber;
 
-/// Shares the items of any stream among any number of subscribers: messages of sessions, records,
-/// events of a program's own.
+/// Shares the items of any stream among any number of subscribers: messages of sessions, records, a
+/// program's own events.
 ///
-/// Lagging, lossless subscribers and closing are those of [`FlowBroadcast`](crate::FlowBroadcast),
-/// in items of the stream. Items travel in batches of up to 64: a batch is published when it is
-/// full or when the stream has nothing more for the moment.
+/// Lagging, lossless subscribers and closing work as in [`FlowBroadcast`](crate::FlowBroadcast), in
+/// items of the stream. Items travel in batches of up to 64: a batch is published when it is full
+/// or when the stream has nothing more for the moment.
 ///
 /// ```
 /// use futures::{StreamExt, stream};
@@ -39,11 +39,11 @@ use super::subscriber::Subscriber;
 /// # }
 /// ```
 pub struct Broadcast<T> {
-    pub(super) handle: Handle<[T], Never>,
+    handle: Handle<[T], Never>,
 }
 
-/// There is nothing to ask for.
-pub(crate) enum Never {}
+/// There are no requests.
+enum Never {}
 
 /// Reads a stream.
 struct StreamProducer<S> {
@@ -64,24 +64,16 @@ impl<T: Send + Sync + 'static> Broadcast<T> {
         capacity: usize,
     ) -> Self {
         let stream = Some(Box::pin(stream));
-        Self::spawn(StreamProducer { stream }, Vec::new(), capacity)
-    }
-
-    /// A broadcast of what a producer has produced already and what it will.
-    pub(crate) fn spawn<P>(produce: P, pending: Vec<T>, capacity: usize) -> Self
-    where
-        P: Produce<Pending = Vec<T>, Request = Never>,
-    {
+        let producer = StreamProducer { stream };
         Self {
-            handle: Handle::spawn(vec![(produce, pending)], capacity),
+            handle: Handle::spawn(vec![(producer, Vec::new())], capacity),
         }
     }
 
     handle_methods!(Subscriber<T>, "items");
 
     /// Stops the broadcast and waits until its task has ended: everything is published, and the
-    /// stream is dropped. A broadcast of sessions takes the packets that are in the ring first.
-    /// Subscribers need not have read to the end; they still can.
+    /// stream is dropped. Subscribers need not have read to the end; they still can.
     pub async fn shutdown(&self) {
         self.handle.shutdown().await;
     }

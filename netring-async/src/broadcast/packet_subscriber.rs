@@ -14,19 +14,19 @@ use super::error::BroadcastRecvError;
 use super::feed::Feed;
 use super::stats::SubscriberStats;
 
-/// Receives every packet published since it subscribed, or the number of those it lost: what
-/// [`Subscriber`](crate::Subscriber) is for events.
+/// Receives every packet published since it subscribed, or the number of those it lost: the
+/// counterpart of [`Subscriber`](crate::Subscriber) for packets.
 ///
 /// As a stream it yields packets one by one, each as a handle that costs two atomic operations;
 /// [`next_batch`](Self::next_batch) returns whole batches at that cost per batch. Lagging, closing,
-/// filters and fairness are those of `Subscriber`, in packets.
+/// filters and fairness work as in `Subscriber`, in packets.
 pub struct PacketSubscriber {
     feed: Feed<PacketVec>,
 }
 
 /// Packets that were published together, oldest first. All subscribers share them.
 ///
-/// It is a [`PacketBatch`], so a flow tracker or a writer takes it as it is.
+/// It is a [`PacketBatch`], so a flow tracker or a writer accepts it directly.
 #[derive(Clone, Debug)]
 pub struct SharedPackets {
     first: u64,
@@ -48,7 +48,7 @@ impl PacketSubscriber {
     }
 
     /// Restricts this subscriber to the packets for which `wanted` returns true; after a second
-    /// call both have to. See [`Subscriber`](crate::Subscriber#filters).
+    /// call, both must. See [`Subscriber`](crate::Subscriber#filters).
     ///
     /// ```
     /// use netring_async::{PacketBroadcast, PacketSubscriber};

@@ -18,8 +18,8 @@ use crate::drain::Drain;
 /// [`AsyncSource::broadcast`].
 ///
 /// A task copies each packet once; all subscribers share the copy. The memory of batches that all
-/// subscribers have dropped is used again; up to 4 MiB are kept for that. Lagging, lossless
-/// subscribers and closing are those of [`FlowBroadcast`](crate::FlowBroadcast), in packets.
+/// subscribers have dropped is reused; up to 4 MiB are kept for that. Lagging, lossless subscribers
+/// and closing work as in [`FlowBroadcast`](crate::FlowBroadcast), in packets.
 ///
 /// ```no_run
 /// use futures::StreamExt;
@@ -53,7 +53,7 @@ struct PacketRequest(oneshot::Sender<Figures>);
 struct PacketProducer<S> {
     source: AsyncSource<S>,
     stopped: bool,
-    /// Only the packets that had come when it began.
+    /// Takes only the packets that had arrived when draining began.
     drain: Option<Drain>,
     last: Arc<OnceLock<Figures>>,
 }
@@ -106,12 +106,12 @@ impl PacketBroadcast {
     }
 
     /// Ends the broadcast and waits until its task has ended: the packets that were in the source's
-    /// ring are published, and the source is closed. Returns the final figures. Packets that come
+    /// ring are published, and the source is closed. Returns the final figures. Packets that arrive
     /// meanwhile may not be published: [`Stats::pending`] counts them. Subscribers need not have
-    /// read to the end; they still can. [`stop`](Self::stop) leaves what is in the ring.
+    /// read to the end; they still can. [`stop`](Self::stop) leaves the packets in the ring.
     ///
-    /// If a live source announces packets and does not lend them, it waits for one second. If the
-    /// runtime was built without `enable_time`, the task panics instead.
+    /// If a live source announces packets but does not lend them, the wait ends after one second.
+    /// If the runtime was built without `enable_time`, the task panics instead.
     ///
     /// # Errors
     /// Those of [`stats`](Self::stats). If the source failed, subscribers receive that error.
@@ -127,8 +127,8 @@ impl PacketBroadcast {
     /// future is dropped, the broadcast stops.
     ///
     /// # Errors
-    /// Returns the broadcast, which goes on, if it has another source; or if its task has ended,
-    /// with what is left of it.
+    /// Returns the broadcast, which continues, if its source has another type; or if its task has
+    /// ended, with its remaining contents.
     pub async fn into_source<S>(self) -> Result<AsyncSource<S>, Self>
     where
         S: PacketSource + Send + 'static,

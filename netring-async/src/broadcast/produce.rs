@@ -1,4 +1,4 @@
-//! What the task of a broadcast reads.
+//! The producer that the task of a broadcast reads.
 
 mod gathered;
 
@@ -9,7 +9,7 @@ use netring_sys::Error;
 use super::message::Pending;
 pub(crate) use gathered::{Answer, GatherProducer};
 
-/// What a task reads and publishes.
+/// The producer of a task's items.
 pub(crate) trait Produce: Send + Sized + 'static {
     type Pending: Pending;
     type Request: Send + 'static;
@@ -21,7 +21,7 @@ pub(crate) trait Produce: Send + Sized + 'static {
         pending: &mut Self::Pending,
     ) -> Poll<Option<Result<(), Error>>>;
 
-    /// Whether it loses nothing by waiting until somebody reads.
+    /// Whether waiting for a reader loses nothing.
     fn can_wait(&self) -> bool;
 
     /// Answers a request; `published` is the number of items that this task published.
@@ -30,7 +30,7 @@ pub(crate) trait Produce: Send + Sized + 'static {
     /// Takes nothing more, and produces only what is left.
     fn stop(&mut self);
 
-    /// Takes what has come until now, and then nothing more.
+    /// Takes what has arrived so far, and then nothing more.
     fn drain(&mut self) {
         self.stop();
     }
@@ -41,5 +41,5 @@ pub(crate) trait Produce: Send + Sized + 'static {
     fn close(self) -> impl Future<Output = ()> + Send;
 }
 
-/// What a producer's items become in the queue.
+/// How a producer's items are stored in the queue.
 pub(crate) type ContentsOf<P> = <<P as Produce>::Pending as Pending>::Contents;

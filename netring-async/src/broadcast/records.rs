@@ -1,31 +1,45 @@
 //! The records of flows for many subscribers.
 
+use std::sync::{Arc, OnceLock};
+
+use netring_flow::LiveFlow;
 use netring_flow::export::{FlowRecord, FlowRecorder};
 use netring_flow::extract::{Extract, FiveTupleKey};
 use netring_sys::PacketSource;
 
-use super::messages::{Broadcast, Never};
-use super::produce::{Answer, GatherProducer};
-use crate::flows::{Flows, Gather};
+use super::error::BroadcastRecvError;
+use super::flows::{BroadcastStats, Figures, FlowAnswers, FlowProducer, FlowRequest};
+use super::handle::{Handle, handle_methods};
+use super::subscriber::Subscriber;
 use crate::record_stream::RecordStream;
 
-/// There is nothing to ask for.
-struct Nothing;
+/// Shares the records of one capture's flows among any number of subscribers; created by
+/// [`RecordStream::broadcast`].
+///
+/// Lagging, lossless subscribers and closing work as in [`FlowBroadcast`](crate::FlowBroadcast), in
+/// records.
+#[derive(Debug)]
+pub struct RecordBroadcast {
+    handle: Handle<[FlowRecord], FlowRequest<FiveTupleKey>>,
+    /// The final figures of the task, once it has ended.
+    last: Arc<OnceLock<Figures>>,
+}
+
+/// The task's part.
+type Records<S, E> = FlowProducer<S, E, FlowRecorder>;
 
 impl<S, E> RecordStream<S, E>
 where
     S: PacketSource + Send + 'static,
     E: Extract<Key = FiveTupleKey>,
 {
-    /// Shares the records among any number of subscribers, lossy and lossless ones. A task reads
-    /// the source from now on; that of a replay starts when a subscriber is polled for the first
-    /// time.
+    /// Shares the records among any number of subscribers, lossy and lossless ones. A task reads a
+    /// live source from now on; a replay starts when a subscriber is polled for the first time.
     ///
-    /// Records that are queued are published first, and all flows go on. When the broadcast is
-    /// stopped, the flows end and their records are published, as with [`stop`](Self::stop).
-    /// Dropping the broadcast stops it too. `capacity` is that of [`Broadcast::new`]. For the
-    /// figures of the source and its tracker, too, use
-    /// [`RecordWorkers`](crate::RecordWorkers) with this stream alone.
+    /// Queued records are published first, and all flows continue. When the broadcast is stopped,
+    /// the flows end and their records are published, as with [`stop`](Self::stop). Dropping the
+    /// broadcast stops it too. Each queue holds `capacity` **batches** of up to 64 records, 1 to 65
+    /// 536 (other values are clamped).
     ///
     /// ```no_run
     /// use futures::StreamExt;
@@ -56,60 +70,96 @@ where
     ///
     /// # Panics
     /// Panics outside a tokio runtime.
-    pub fn broadcast(self, capacity: usize) -> Broadcast<FlowRecord> {
-        let (flows, visitor, queue) = self.into_flows();
-        let producer = GatherProducer::new(flows, visitor, Nothing);
-        Broadcast::spawn(producer, queue, capacity)
+    pub fn broadcast(self, capacity: usize) -> RecordBroadcast {
+        let (flows, recorder, queue) = self.into_flows();
+        let last = Arc::default();
+        let answers = FlowAnswers(Arc::clone(&last));
+        let producer = Records::new(flows, recorder, answers);
+        RecordBroadcast {
+            handle: Handle::spawn(vec![(producer, queue)], capacity),
+            last,
+        }
     }
 }
 
-impl Broadcast<FlowRecord> {
+impl RecordBroadcast {
+    handle_methods!(Subscriber<FlowRecord>, "records");
+
+    /// The current figures of the capture and its flows, or the final ones after the end;
+    /// [`BroadcastStats::events`] counts the records. The task answers between two batches of
+    /// packets, and while it waits for a lossless subscriber.
+    ///
+    /// # Errors
+    /// [`BroadcastRecvError::Source`] if the system call that reads the source's figures failed;
+    /// [`BroadcastRecvError::Aborted`].
+    pub async fn stats(&self) -> Result<BroadcastStats, BroadcastRecvError> {
+        match self.handle.ask(0, FlowRequest::Stats).await {
+            Some(figures) => figures.map(|figures| figures.with_waits(self.published())),
+            None => self.last(),
+        }
+    }
+
+    /// A snapshot of the `count` largest flows that have not ended, as
+    /// [`FlowBroadcast::flows`](crate::FlowBroadcast::flows) returns it.
+    ///
+    /// # Errors
+    /// [`BroadcastRecvError::Aborted`].
+    pub async fn flows(
+        &self,
+        count: usize,
+    ) -> Result<Vec<LiveFlow<FiveTupleKey>>, BroadcastRecvError> {
+        let ask = |reply| FlowRequest::Flows(count, reply);
+        if let Some(flows) = self.handle.ask(0, ask).await {
+            return Ok(flows);
+        }
+        match self.last() {
+            Err(BroadcastRecvError::Aborted) => Err(BroadcastRecvError::Aborted),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Ends the broadcast and waits until its task has ended: the packets that were in the source's
+    /// ring are tracked, every flow has its record, every record is published, and the source is
+    /// closed. Returns the final figures. The counterpart of
+    /// [`FlowBroadcast::shutdown`](crate::FlowBroadcast::shutdown).
+    ///
+    /// # Errors
+    /// Those of [`stats`](Self::stats). If the source failed, subscribers receive that error.
+    pub async fn shutdown(&self) -> Result<BroadcastStats, BroadcastRecvError> {
+        self.handle.shutdown().await;
+        self.last()
+    }
+
     /// Ends the broadcast without ending its flows, and returns them as a stream: the opposite of
-    /// [`RecordStream::broadcast`]. `S` and `E` are the source and the extractor that it was made
-    /// of.
+    /// [`RecordStream::broadcast`]. `S` and `E` are the types of its source and extractor.
     ///
     /// No record is lost or repeated: subscribers receive those before, and then the end; the
     /// stream yields those after. If this future is dropped, the broadcast stops.
     ///
     /// # Errors
-    /// Returns the broadcast, which goes on, if it was made of something else; or if its task has
-    /// ended, with what is left of it.
+    /// Returns the broadcast, which continues, if it was made from other types; or if its task has
+    /// ended, with its remaining contents.
     pub async fn into_record_stream<S, E>(self) -> Result<RecordStream<S, E>, Self>
     where
         S: PacketSource + Send + 'static,
         E: Extract<Key = FiveTupleKey>,
     {
-        let released = self.release::<S, E, FlowRecorder>().await?;
-        let (flows, recorder) = released.into_parts();
-        Ok(RecordStream::from_flows(flows, recorder))
-    }
-}
-
-impl<T: Send + Sync + 'static> Broadcast<T> {
-    /// Ends the broadcast and returns its producer, if it is of this type and its task goes on.
-    async fn release<S, E, V>(self) -> Result<GatherProducer<S, E, V, Nothing>, Self>
-    where
-        S: PacketSource + Send + 'static,
-        E: Extract,
-        V: Gather<E::Key, Item = T> + Send + 'static,
-    {
-        if !self.handle.is_of::<GatherProducer<S, E, V, Nothing>>() {
+        if !self.handle.is_of::<Records<S, E>>() {
             return Err(self);
         }
-        let released = self
-            .handle
-            .release::<GatherProducer<S, E, V, Nothing>>()
-            .await;
-        released.ok_or(self)
-    }
-}
-
-impl<S, E: Extract, V> Answer<S, E, V> for Nothing {
-    type Request = Never;
-
-    fn answer(&self, _: &mut Flows<S, E>, _: &V, request: Never, _: u64) {
-        match request {}
+        match self.handle.release::<Records<S, E>>().await {
+            Some(producer) => {
+                let (flows, recorder) = producer.into_parts();
+                Ok(RecordStream::from_flows(flows, recorder))
+            }
+            None => Err(self),
+        }
     }
 
-    fn finish(&self, _: &mut Flows<S, E>, _: &V, _: u64) {}
+    /// The final figures: the task stored them before it stopped answering.
+    fn last(&self) -> Figures {
+        let last = self.last.get().cloned();
+        let last = last.unwrap_or(Err(BroadcastRecvError::Aborted));
+        last.map(|figures| figures.with_waits(self.published()))
+    }
 }

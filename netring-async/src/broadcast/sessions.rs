@@ -21,8 +21,8 @@ use crate::session_stream::SessionStream;
 /// Shares the messages of one capture's sessions among any number of subscribers; created by
 /// [`SessionStream::broadcast`].
 ///
-/// Lagging, lossless subscribers and closing are those of [`FlowBroadcast`](crate::FlowBroadcast),
-/// in events of sessions.
+/// Lagging, lossless subscribers and closing work as in [`FlowBroadcast`](crate::FlowBroadcast), in
+/// session events.
 #[derive(Debug)]
 pub struct SessionBroadcast<K, M> {
     handle: Handle<[SessionEvent<K, M>], SessionRequest>,
@@ -38,9 +38,9 @@ pub struct SessionBroadcastStats {
     pub capture: Stats,
     /// The fate of every flow.
     pub tracker: TrackerStats,
-    /// What became of the payload of the flows that have a parser.
+    /// The outcome of the payload of flows with a parser.
     pub reassembly: ReassemblyStats,
-    /// What became of the sessions.
+    /// The outcome of the sessions.
     pub sessions: SessionStats,
     /// Events published, with or without subscribers.
     pub events: u64,
@@ -61,11 +61,11 @@ where
     P: Parser + Send + 'static,
     P::Message: Send + Sync + 'static,
 {
-    /// Shares the events among any number of subscribers: a new task reads the packets and parses.
+    /// Shares the events among any number of subscribers: a new task reads and parses the packets.
     ///
-    /// Events that are queued are published first, and all flows and sessions go on. When the
-    /// broadcast is stopped, the sessions end and their ends are published, as with
-    /// [`stop`](Self::stop). Dropping the broadcast stops it too.
+    /// Queued events are published first, and all flows and sessions continue. When the broadcast
+    /// is stopped, the sessions end and their ends are published, as with [`stop`](Self::stop).
+    /// Dropping the broadcast stops it too.
     ///
     /// Each queue holds `capacity` **batches** of up to 64 events, 1 to 65 536 (other values are
     /// clamped). A live source is read from now on, with or without subscribers. A replay starts
@@ -108,8 +108,8 @@ where
 
     /// Ends the broadcast and waits until its task has ended: the packets that were in the source's
     /// ring are parsed, every session has its [`SessionEvent::Ended`], every event is published,
-    /// and the source is closed. Returns the final figures. It is what
-    /// [`FlowBroadcast::shutdown`](crate::FlowBroadcast::shutdown) is for flows.
+    /// and the source is closed. Returns the final figures. The counterpart of
+    /// [`FlowBroadcast::shutdown`](crate::FlowBroadcast::shutdown).
     ///
     /// # Errors
     /// Those of [`stats`](Self::stats). If the source failed, subscribers receive that error.
@@ -119,15 +119,15 @@ where
     }
 
     /// Ends the broadcast without ending its sessions, and returns them as a stream: the opposite
-    /// of [`SessionStream::broadcast`]. `S`, `E` and `P` are the source, the extractor and the
-    /// parser that it was made of.
+    /// of [`SessionStream::broadcast`]. `S`, `E` and `P` are the types of its source, extractor and
+    /// parser.
     ///
     /// No event is lost or repeated: subscribers receive those before, and then the end; the stream
     /// yields those after. If this future is dropped, the broadcast stops.
     ///
     /// # Errors
-    /// Returns the broadcast, which goes on, if it was made of something else; or if its task has
-    /// ended, with what is left of it.
+    /// Returns the broadcast, which continues, if it was made from other types; or if its task has
+    /// ended, with its remaining contents.
     pub async fn into_session_stream<S, E, P>(self) -> Result<SessionStream<S, E, P>, Self>
     where
         S: PacketSource + Send + 'static,

@@ -1,4 +1,4 @@
-//! The state that a sender and its subscribers share beside the queues.
+//! The state that a sender and its subscribers share in addition to the queues.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -36,7 +36,7 @@ pub(crate) struct State {
     /// Subscribers that the sender waits for.
     pub(crate) lossless: usize,
     subscribers: Vec<Arc<Progress>>,
-    /// Subscribers that there have ever been.
+    /// The number of subscribers so far, including those that left.
     joined: u64,
 }
 
@@ -49,8 +49,8 @@ struct Waits {
     since: Vec<Instant>,
 }
 
-/// How far a subscriber is. Written by the subscriber, read for statistics. Relaxed everywhere:
-/// each is a count that publishes no other memory.
+/// The progress of a subscriber. Written by the subscriber, read for statistics. Relaxed
+/// everywhere: each is a count that publishes no other memory.
 #[derive(Debug)]
 pub(crate) struct Progress {
     pub(crate) id: u64,
@@ -119,7 +119,7 @@ impl Shared {
 
     /// Waits until a subscriber was polled.
     pub(crate) async fn until_polled(&self) {
-        // It hears of everything from now on, so nothing is missed after the load.
+        // It is notified of everything from now on, so nothing is missed after the load.
         let first = self.first_poll.notified();
         // Acquire: partner: `set_polled`.
         if !self.polled.load(Ordering::Acquire) {

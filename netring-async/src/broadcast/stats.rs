@@ -1,8 +1,8 @@
-//! The figures of a broadcast that need no answer from its task.
+//! Statistics of a broadcast that need no answer from its task.
 
 use std::time::Duration;
 
-/// What a broadcast has published, and how long it waited for lossless subscribers.
+/// How much a broadcast has published, and how long it waited for lossless subscribers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -11,14 +11,14 @@ pub struct Published {
     pub events: u64,
     /// How often a task waited because the queue of the lossless subscribers was full.
     pub waits: u64,
-    /// How long all waits took together, those that are not over included. If several tasks wait at
-    /// the same time, each counts.
+    /// The total time of all waits, including those that are not over. If several tasks wait at the
+    /// same time, each counts.
     pub waited: Duration,
 }
 
 /// The figures of one subscriber.
 ///
-/// They count events before the subscriber's filter, in the sequence that everyone is sent.
+/// They count events before the subscriber's filter, in the sequence sent to everyone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -27,7 +27,7 @@ pub struct SubscriberStats {
     pub id: u64,
     /// Whether the capture waits for it.
     pub lossless: bool,
-    /// Events that it took from the queue.
+    /// Events it took from the queue.
     pub received: u64,
     /// Events lost to it, as reported to it so far.
     pub lost: u64,

@@ -33,7 +33,7 @@ use super::stats::SubscriberStats;
 /// [`filtered`](Self::filtered) restricts a subscriber to the events that a predicate accepts. The
 /// predicate runs here, on the batch that all subscribers share: once per event that was not lost,
 /// without a copy, and not in the capture's task, which it can neither slow down nor stop. Lost
-/// events are counted before the filter, as nobody knows any more what they were.
+/// events are counted before the filter, because their contents are gone.
 ///
 /// # Closing
 ///
@@ -73,8 +73,8 @@ impl<T> Subscriber<T> {
         Self { feed }
     }
 
-    /// Restricts this subscriber to the events for which `wanted` returns true; after a second call
-    /// both have to.
+    /// Restricts this subscriber to the events for which `wanted` returns true; after a second
+    /// call, both must.
     ///
     /// [`next_batch`](Self::next_batch) then returns wanted events in a row: a batch ends at the
     /// first event that is not wanted.

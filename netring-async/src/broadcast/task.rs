@@ -30,7 +30,7 @@ pub(crate) struct Task<P: Produce> {
 enum Step {
     /// There are pending items.
     Items,
-    /// The producer has nothing for now, and what is pending has to wait for room.
+    /// The producer has nothing for now, and the pending items must wait for room.
     Full,
     End(Option<Error>),
 }
@@ -57,8 +57,8 @@ impl<P: Produce> Task<P> {
         }
     }
 
-    /// Publishes until the producer ends. One that can wait starts when a subscriber is polled for
-    /// the first time.
+    /// Publishes until the producer ends. A producer that can wait starts when a subscriber is
+    /// polled for the first time.
     pub(crate) async fn run(mut self) {
         if self.produce.can_wait() {
             let shared = self.sender.shared().clone();
@@ -104,7 +104,7 @@ impl<P: Produce> Task<P> {
             );
             sender.end(None);
         }
-        // Whoever waits for the task waits for this.
+        // Callers that wait for the task wait for this.
         drop(self.control);
     }
 
@@ -127,8 +127,8 @@ impl<P: Produce> Task<P> {
         .await
     }
 
-    /// Publishes what is pending, which is less than a full batch. Returns false if it has to wait
-    /// for room.
+    /// Publishes the pending items, fewer than a full batch. Returns false if it must wait for
+    /// room.
     fn publish_rest(&mut self) -> bool {
         if self.skip() {
             return true;
@@ -147,7 +147,7 @@ impl<P: Produce> Task<P> {
     ///
     /// If the queue of the lossy subscribers is full, subscribers on this thread get to run before
     /// each batch, so a burst larger than the queue is not lost to subscribers that keep up. A
-    /// subscriber that does not use the chance costs one yield and no more.
+    /// subscriber that does not use the chance costs only one yield.
     async fn publish(&mut self, all: bool) {
         if self.made.is_none() && self.skip() {
             return;
@@ -196,7 +196,7 @@ async fn wait_for_room<P: Produce>(
     let shared = sender.shared();
     let _counted = Wait::new(shared);
     loop {
-        // It hears of everything from now on, so nothing is missed after the look at the queue.
+        // It is notified of everything from now on, so nothing is missed after checking the queue.
         let mut room = pin!(shared.room.notified());
         if !sender.is_full() {
             return;

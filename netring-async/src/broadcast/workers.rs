@@ -1,5 +1,5 @@
-//! The flows of several sources, as events or as records, each source with a task and a tracker of
-//! its own, for many subscribers.
+//! The flows of several sources, as events or as records, each source with its own task and
+//! tracker, for many subscribers.
 
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
@@ -19,18 +19,18 @@ use crate::{FlowStream, RecordStream};
 /// Tracks the flows of several sources in parallel, and shares all events among any number of
 /// subscribers: for the workers of a fanout group, or the queues of an AF_XDP interface.
 ///
-/// Each source has a task and a tracker of its own, so on a multi-thread runtime they run at the
-/// same time. Every flow has to be at one source, as a whole and in both directions: fanout by hash
-/// does that, and so do the queues of a card with a symmetric hash. (For sources that see parts of
-/// the same flows, make one source of them with [`Merge`](netring_sys::wait::Merge).)
+/// Each source has its own task and tracker, so on a multi-thread runtime they run in parallel.
+/// Each flow must arrive at a single source, complete and in both directions: fanout by hash
+/// ensures that, and so do the queues of a card with a symmetric hash. (For sources that see parts
+/// of the same flows, make one source of them with [`Merge`](netring_sys::wait::Merge).)
 ///
-/// The events of one source are in order. Those of several are in the order in which they were
-/// published, which is not that of their times.
+/// The events of one source are in order. Events of several sources are in the order of
+/// publication, not of time.
 ///
-/// Lagging and lossless subscribers are those of [`FlowBroadcast`](crate::FlowBroadcast): a
-/// lossless one makes all workers wait. The broadcast closes when all sources have ended. If one
-/// fails, or its task is aborted, the others stop, because what they track is no longer the whole:
-/// all flows end, and subscribers receive the error after the last event.
+/// Lagging and lossless subscribers work as in [`FlowBroadcast`](crate::FlowBroadcast): a lossless
+/// one makes all workers wait. The broadcast closes when all sources have ended. If one fails, or
+/// its task is aborted, the others stop, because their flows are no longer the complete set: all
+/// flows end, and subscribers receive the error after the last event.
 ///
 /// ```no_run
 /// use futures::StreamExt;
@@ -57,9 +57,9 @@ use crate::{FlowStream, RecordStream};
 pub type FlowWorkers<K> = Workers<WorkerEvent<K>, K>;
 
 /// Makes the records of the flows of several sources in parallel, and shares all records among any
-/// number of subscribers: what [`FlowWorkers`] does for events.
+/// number of subscribers: the counterpart of [`FlowWorkers`] for records.
 ///
-/// [`FlowRecord::worker`] says which source a record is from.
+/// [`FlowRecord::worker`] names the source of a record.
 ///
 /// ```no_run
 /// use futures::StreamExt;
@@ -86,7 +86,7 @@ pub type FlowWorkers<K> = Workers<WorkerEvent<K>, K>;
 /// ```
 pub type RecordWorkers = Workers<FlowRecord, FiveTupleKey>;
 
-/// Several sources with a task and a tracker each, and one queue for all that they find: see
+/// Several sources, each with a task and a tracker, and one queue for all results: see
 /// [`FlowWorkers`] and [`RecordWorkers`].
 #[derive(Debug)]
 pub struct Workers<T, K> {
@@ -198,7 +198,7 @@ impl Workers<FlowRecord, FiveTupleKey> {
 }
 
 impl<T: Send + Sync + 'static, K: Send + Sync + 'static> Workers<T, K> {
-    /// Spawns a task for each source, with its visitor and what that has gathered.
+    /// Spawns a task for each source, with its visitor and the items gathered so far.
     fn of<S, E, V>(parts: impl Iterator<Item = (Flows<S, E>, V, Vec<T>)>, capacity: usize) -> Self
     where
         S: PacketSource + Send + 'static,
@@ -252,7 +252,7 @@ impl<T: Send + Sync + 'static, K: Send + Sync + 'static> Workers<T, K> {
     }
 
     /// Ends the broadcast without ending its flows, and returns them, and their visitor, by worker.
-    #[allow(clippy::type_complexity, reason = "each part is of a type of its own")]
+    #[allow(clippy::type_complexity, reason = "each part has its own type")]
     async fn release<S, E, V>(self) -> Result<Vec<Option<(Flows<S, E>, V)>>, Self>
     where
         S: PacketSource + Send + 'static,

@@ -28,6 +28,12 @@ struct Waiting<K> {
     stream: Option<Waker>,
 }
 
+/// The outcome for a conversation that began.
+pub(super) enum Pushed {
+    Queued { more_than_half_full: bool },
+    Refused,
+}
+
 impl<K> Default for Waiting<K> {
     fn default() -> Self {
         Self {
@@ -58,20 +64,23 @@ impl<K> Accept<K> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a conversation, unless too many wait or nobody does.
-    pub(super) fn push(&self, new: impl FnOnce() -> Conversation<K>) -> bool {
+    /// Queues a conversation, unless too many wait or nobody takes them.
+    pub(super) fn push(&self, new: impl FnOnce() -> Conversation<K>) -> Pushed {
         let mut waiting = self.waiting();
         let is_full = waiting.queue.len() >= self.backlog;
         if waiting.closed || is_full && !self.room.lossless {
-            return false;
+            return Pushed::Refused;
         }
         waiting.queue.push_back(new());
         if self.room.lossless && !waiting.full && waiting.queue.len() >= self.backlog {
             waiting.full = true;
             self.room.take();
         }
+        let more_than_half_full = waiting.queue.len() > self.backlog / 2;
         wake(waiting);
-        true
+        Pushed::Queued {
+            more_than_half_full,
+        }
     }
 
     pub(super) fn poll_pop(
@@ -98,7 +107,7 @@ impl<K> Accept<K> {
         waiting.closed = true;
         let queue = std::mem::take(&mut waiting.queue);
         self.leave(waiting);
-        // Each takes locks of its own.
+        // Each takes its own locks.
         drop(queue);
     }
 
@@ -126,7 +135,7 @@ fn wake<K>(mut waiting: MutexGuard<'_, Waiting<K>>) {
     }
 }
 
-/// The task ended without saying why.
+/// The task ended without a reason.
 pub(super) fn lost_task() -> Error {
     Error::Source {
         what: "the task that reads conversations is gone".into(),

@@ -1,4 +1,4 @@
-//! What lies between the task that reads the source and the readers of a conversation.
+//! The buffer between the task that reads the source and the readers of a conversation.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,14 +7,14 @@ use std::task::{Context, Poll, Waker};
 use netring_flow::reassembly::StreamEnd;
 use netring_sys::Timestamp;
 
-/// What an item counts beside its bytes.
+/// The size of an item in addition to its bytes.
 const ITEM: usize = 32;
 
-/// The most memory that an empty buffer keeps for bytes, and for items, at its end, or if its
-/// reader waits again after it took no more than this.
+/// The most memory that an empty buffer keeps for bytes, and for items, at its end, or while a
+/// reader that took no more than this waits again.
 const KEPT: usize = 16 << 10;
 
-/// Bytes in order, with where they come from.
+/// Bytes in order, with their origin.
 #[derive(Debug, Default)]
 pub(super) struct Buffer {
     pub(super) bytes: Vec<u8>,
@@ -108,14 +108,14 @@ struct Half {
     filling: Buffer,
     /// What the reader took last.
     taken: usize,
-    /// It is full, and was not taken since.
+    /// It is full, and has not been taken since.
     full: bool,
     no_reader: bool,
     end: Option<StreamEnd>,
     reader: Option<Waker>,
 }
 
-/// What became of bytes that were given to a half.
+/// The outcome for bytes given to a half.
 pub(super) enum Put {
     Kept { more_than_half_full: bool },
     Overrun,
@@ -201,7 +201,7 @@ impl Shared {
     ) -> Poll<Option<StreamEnd>> {
         let mut half = self.half(half);
         if half.filling.items.is_empty() {
-            // One that is read in large pieces allocates nothing between them.
+            // A buffer that is read in large pieces allocates nothing between them.
             if half.end.is_some() || half.taken <= KEPT {
                 half.filling.shrink();
                 empty.shrink();
@@ -249,7 +249,7 @@ fn wake(mut half: MutexGuard<'_, Half>) {
     }
 }
 
-/// Whether the task has to wait for readers.
+/// Whether the task must wait for readers.
 #[derive(Debug)]
 pub(super) struct Room {
     bound: usize,
@@ -294,7 +294,7 @@ impl Room {
         }
     }
 
-    /// Ready while nothing is full that has to be waited for.
+    /// Ready while nothing is full that the task must wait for.
     pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<()> {
         let mut full = self.full();
         if full.count == 0 {

@@ -1,4 +1,4 @@
-//! What one end of a connection sends.
+//! The bytes of one end of a connection.
 
 use std::future::poll_fn;
 use std::io;
@@ -13,13 +13,14 @@ use tokio::task::coop;
 
 use super::buffer::{Buffer, Kind, Shared};
 
-/// What one end of a connection sends, in order: part of a [`Conversation`](crate::Conversation).
+/// The bytes that one end of a connection sends, in order: part of a
+/// [`Conversation`](crate::Conversation).
 ///
-/// [`next_chunk`](Self::next_chunk) yields the bytes with their times, and what is missing. With
+/// [`next_chunk`](Self::next_chunk) yields the bytes with their times, and the gaps. With
 /// [`AsyncRead`] it is a plain stream of bytes:
-/// - where bytes are missing, a read fails once, with an error of the kind
-///   [`InvalidData`](io::ErrorKind::InvalidData) around [`MissingBytes`]; the next read goes on
-///   behind them;
+/// - at a gap, a read fails once, with an error of the kind
+///   [`InvalidData`](io::ErrorKind::InvalidData) around [`MissingBytes`]; the next read continues
+///   behind the gap;
 /// - a stream that was finished by its sender ends. If it ended otherwise, a read fails once before
 ///   the end: with [`ConnectionReset`](io::ErrorKind::ConnectionReset) or
 ///   [`UnexpectedEof`](io::ErrorKind::UnexpectedEof), around [`UnfinishedStream`].
@@ -42,7 +43,7 @@ pub struct ConversationHalf {
     told_end: bool,
 }
 
-/// What comes next in a stream.
+/// The next part of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chunk<'a> {
     /// Bytes of one segment.
@@ -61,7 +62,7 @@ pub enum Chunk<'a> {
         /// How many of them were captured, and lost because the
         /// [buffer](crate::ConversationConfig::buffer) was full.
         overrun: u64,
-        /// When it was seen that they are missing.
+        /// When the gap was detected.
         time: Timestamp,
         /// The offset of the first in the stream.
         offset: u64,
@@ -73,7 +74,8 @@ pub enum Chunk<'a> {
 /// Bytes of a stream are missing: the cause of the error of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{missing} bytes are missing at offset {offset}: {overrun} of them were captured, and lost because they were not read in time"
+    "{missing} bytes are missing at offset {offset}: {overrun} of them were captured, \
+     but lost because they were not read in time"
 )]
 #[non_exhaustive]
 pub struct MissingBytes {

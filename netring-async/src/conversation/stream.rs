@@ -27,14 +27,15 @@ use crate::{AsyncSource, BroadcastRecvError};
 /// The conversations of a source as they begin, from [`AsyncSource::conversations`].
 ///
 /// A task reads the source, so conversations can be read while nobody waits for the next one. A
-/// conversation begins with the first byte of either end; a connection without any is none.
+/// conversation begins with the first byte of either end; a connection without data never becomes
+/// one.
 ///
 /// - Each half of a conversation has a bounded buffer ([`ConversationConfig::buffer`]). While it is
-///   full, what comes is lost to this half alone: its reader sees a gap, which says how much, and
+///   full, arriving bytes are lost to this half alone: its reader sees a gap with their number, and
 ///   [`ConversationStats::overrun`] counts it.
 /// - When the source ends or fails, or the stream is stopped or dropped, all conversations end with
-///   [`Flow(SourceEnded)`](netring_flow::EndReason::SourceEnded), unless they had ended. What is in
-///   their buffers can still be read.
+///   [`Flow(SourceEnded)`](netring_flow::EndReason::SourceEnded), unless they had already ended.
+///   Their buffers can still be read.
 /// - An error of the source is the last item of the stream.
 ///
 /// A capture file is read as fast as possible; with [`ConversationConfig::lossless`] it waits for
@@ -165,11 +166,11 @@ impl<K> ConversationStream<K> {
         let _ = self.requests.send(Request::Stop);
     }
 
-    /// Ends the stream behind the packets that are in the ring of a live source now, and waits
-    /// until the source is closed. All conversations have ended by then, and can be read to their
-    /// end. Returns the items that were left: the conversations that were not yet taken, and the
-    /// error if the source had failed. If the source announces packets and does not lend them, the
-    /// wait for them ends after one second.
+    /// Ends the stream after the packets that are in the ring of a live source now, and waits until
+    /// the source is closed. All conversations have ended by then, and can be read to their end.
+    /// Returns the remaining items: the conversations that were not yet taken, and the error if the
+    /// source had failed. If the source announces packets but does not lend them, the wait for them
+    /// ends after one second.
     pub async fn shutdown(mut self) -> Vec<Result<Conversation<K>, Error>> {
         // The task may have ended.
         let _ = self.requests.send(Request::Drain);
@@ -178,17 +179,17 @@ impl<K> ConversationStream<K> {
     }
 
     /// Stops the stream without ending its flows. Returns the source, the tracker with its flows,
-    /// and the conversations that were not yet taken. `S` and `E` are the source and the extractor
-    /// that it was made of.
+    /// and the conversations that were not yet taken. `S` and `E` are the types of its source and
+    /// extractor.
     ///
-    /// Conversations are read from nowhere any more, so they end with
+    /// Nothing feeds the conversations any more, so they end with
     /// [`Flow(SourceEnded)`](netring_flow::EndReason::SourceEnded); what is in their buffers can be
     /// read. If this future is dropped, the stream stops.
     ///
     /// # Errors
-    /// Returns the stream, which goes on, if it has another source or extractor; or if it ends
-    /// already, with what is left of it.
-    #[allow(clippy::type_complexity, reason = "each part is of a type of its own")]
+    /// Returns the stream, which continues, if its source or extractor has another type; or if it
+    /// is already ending, with its remaining contents.
+    #[allow(clippy::type_complexity, reason = "each part has its own type")]
     pub async fn into_parts<S, E>(
         mut self,
     ) -> Result<(AsyncSource<S>, FlowTracker<E>, Vec<Conversation<K>>), Self>
@@ -212,7 +213,7 @@ impl<K> ConversationStream<K> {
         Ok((source, tracker, waiting))
     }
 
-    /// What is left after the end of the task.
+    /// The rest after the end of the task.
     async fn rest(&mut self) -> Vec<Result<Conversation<K>, Error>> {
         let mut items = Vec::with_capacity(self.accept.len());
         while let Some(item) = poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await {

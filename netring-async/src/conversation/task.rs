@@ -18,13 +18,13 @@ use super::visitor::Feed;
 use crate::BroadcastRecvError;
 use crate::flows::Flows;
 
-/// What the stream asks for.
+/// Requests of the stream.
 pub(super) enum Request {
     Stats(oneshot::Sender<Last>),
     Stop,
-    /// Stop behind the packets that have come until now.
+    /// Stop after the packets that have arrived so far.
     Drain,
-    /// Return the source and the tracker, whose flows go on.
+    /// Return the source and the tracker, with its flows still open.
     Release(oneshot::Sender<Box<dyn Any + Send>>),
 }
 
@@ -84,7 +84,7 @@ where
         {
             self.streams.end_all(now);
         }
-        // In this order, the last figures are there for those who see the end.
+        // In this order, the final figures are available to anyone who sees the end.
         let figures = self.figures();
         let _ = self.last.set(figures);
         self.end.0.end(error);
@@ -136,7 +136,7 @@ where
             match request {
                 // A requester that no longer waits loses its answer.
                 Request::Stats(reply) => drop(reply.send(self.figures())),
-                // What is about to end is not released.
+                // A task that is about to end is not released.
                 Request::Release(reply) if !self.flows.is_running() => drop(reply),
                 Request::Release(reply) => self.release = Some(reply),
                 Request::Drain => {

@@ -11,7 +11,7 @@ use netring_flow::reassembly::{
 };
 use netring_sys::Timestamp;
 
-use super::accept::Accept;
+use super::accept::{Accept, Pushed};
 use super::buffer::{At, Put, Room, Shared};
 use super::{Conversation, ConversationHalf};
 use crate::flows::Collect;
@@ -25,13 +25,13 @@ pub(super) struct Feed<K> {
     pub(super) refused: u64,
     /// Bytes.
     pub(super) overrun: u64,
-    /// A buffer is more than half full: its reader should have a turn.
+    /// A buffer or the backlog is more than half full: its reader should have a turn.
     pub(super) is_pressed: bool,
-    /// Calls that had something for a reader.
+    /// Calls that produced something for a reader.
     passed_on: usize,
 }
 
-/// What is kept for each flow that is subscribed to.
+/// The state kept for each subscribed flow.
 pub(super) struct State {
     /// From the first byte on.
     open: Option<Open>,
@@ -41,7 +41,7 @@ pub(super) struct State {
 
 struct Open {
     shared: Arc<Shared>,
-    /// The end that had begun the flow, as far as was known with the first byte.
+    /// The end that began the flow, as far as was known at the first byte.
     initiator: Orientation,
 }
 
@@ -87,7 +87,7 @@ impl<K: Clone> Feed<K> {
         if state.open.is_none() {
             let shared = Arc::new(Shared::new(self.room.clone()));
             let half = |side| ConversationHalf::new(shared.clone(), side);
-            let is_accepted = self.accept.push(|| Conversation {
+            let pushed = self.accept.push(|| Conversation {
                 key: at.key.clone(),
                 flow: at.flow,
                 time: state.time,
@@ -95,9 +95,15 @@ impl<K: Clone> Feed<K> {
                 initiator: half(Side::Initiator),
                 responder: half(Side::Responder),
             });
-            if !is_accepted {
-                self.refused += 1;
-                return None;
+            match pushed {
+                Pushed::Queued {
+                    more_than_half_full,
+                } => self.is_pressed |= more_than_half_full,
+                Pushed::Refused => {
+                    self.refused += 1;
+                    self.is_pressed = true;
+                    return None;
+                }
             }
             self.begun += 1;
             let initiator = match at.side {

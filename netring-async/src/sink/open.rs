@@ -43,8 +43,8 @@ impl<S: PacketSink + AsFd> AsyncSink<S> {
         Ok(Self::new(S::open(interface)?)?.close_in_background())
     }
 
-    /// Opens a sink by calling `open` on a thread of its own, and later drops it on one, so that
-    /// the runtime's tasks keep running.
+    /// Opens a sink by calling `open` on a separate thread, and later drops it on one, so that the
+    /// runtime's tasks keep running.
     ///
     /// The thread is in the network namespace of the thread that first polls this future. If the
     /// future is dropped while the sink is being opened, the sink is closed again.
@@ -77,17 +77,17 @@ impl<S: PacketSink + AsFd> AsyncSink<S> {
 }
 
 impl<S: Send + 'static> AsyncSink<S> {
-    /// Makes the sink be closed on a thread of its own when this value is dropped, so that tasks on
-    /// the current thread keep running. Frames that are not sent yet are lost as when the sink
-    /// itself is dropped.
+    /// Makes the sink close on a separate thread when this value is dropped, so that tasks on the
+    /// current thread keep running. Frames that are not sent yet are lost as when the sink itself
+    /// is dropped.
     #[must_use]
     pub const fn close_in_background(mut self) -> Self {
         self.sink.close_elsewhere();
         self
     }
 
-    /// Closes the sink on a thread of its own and waits until that is done. If the wait is
-    /// cancelled, the sink is closed nevertheless.
+    /// Closes the sink on a separate thread and waits until that is done. If the wait is cancelled,
+    /// the sink is closed nevertheless.
     pub async fn close(self) {
         let Self { pause, sink, .. } = self;
         let sink = sink.into_inner();

@@ -48,7 +48,7 @@ impl Pause {
         self.next = SHORTEST;
     }
 
-    /// Starts a pause, which is longer than the one before it, and not longer than `limit`.
+    /// Starts a pause, longer than the previous one but no longer than `limit`.
     pub(super) fn arm<S: PacketSink>(
         &mut self,
         sink: &mut S,
@@ -66,8 +66,8 @@ impl Pause {
     ) -> Poll<Result<(), Error>> {
         loop {
             let (announced, expired) = ready!(self.poll_set(cx))?;
-            // Each attempt to send that fails announces room too. So an announcement without a
-            // frame that was completed does not end the pause.
+            // Each failed attempt to send announces room too, so an announcement without a
+            // completed frame does not end the pause.
             if announced && sink.pending()? < self.before {
                 self.next = SHORTEST;
                 return Poll::Ready(Ok(()));

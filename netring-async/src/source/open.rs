@@ -48,7 +48,7 @@ impl<S: PacketSource + AsFd> AsyncSource<S> {
         Ok(Self::new(S::open(interface)?)?.close_in_background())
     }
 
-    /// Returns the default settings of the source, which are opened with
+    /// Returns the default settings of the source; open it with
     /// [`OpenAsync::open`](crate::OpenAsync::open).
     ///
     /// ```no_run
@@ -69,7 +69,7 @@ impl<S: PacketSource + AsFd> AsyncSource<S> {
         S::builder()
     }
 
-    /// Opens a source by calling `open` on a thread of its own, and later drops it on one, so that
+    /// Opens a source by calling `open` on a separate thread, and later drops it on one, so that
     /// the runtime's tasks keep running.
     ///
     /// The thread is in the network namespace of the thread that first polls this future. If the
@@ -107,7 +107,7 @@ impl<S: PacketSource + AsFd> AsyncSource<S> {
 /// Opens a source for tokio from its settings. Implemented for the builder of every source that can
 /// be waited for: [`AsyncSource::builder`] returns one.
 pub trait OpenAsync: Build {
-    /// Opens the source on a thread of its own, as [`AsyncSource::open_with`] does; the errors and
+    /// Opens the source on a separate thread, as [`AsyncSource::open_with`] does; the errors and
     /// panics are the same.
     fn open(self) -> impl Future<Output = Result<AsyncSource<Self::Source>, Error>> + Send;
 }
@@ -146,8 +146,8 @@ impl<S: PacketSource> AsyncSource<S> {
         })
     }
 
-    /// Wraps a source that never has to be waited for, as it is never [`Empty`](Readiness::Empty):
-    /// a capture file, a generator.
+    /// Wraps a source that never needs waiting, because it is never [`Empty`](Readiness::Empty): a
+    /// capture file, a generator.
     ///
     /// It is read on the task's thread, a batch at a time. If the source returns `Empty`
     /// nevertheless, that is an [`Error::Config`]: it could only be polled in a busy loop.
@@ -162,9 +162,9 @@ impl<S: PacketSource> AsyncSource<S> {
 }
 
 impl<S: Send + 'static> AsyncSource<S> {
-    /// Makes the source be closed on a thread of its own when this value, or a stream made from it,
-    /// is dropped, so that tasks on the current thread keep running. A [replay](Self::replay) is
-    /// still dropped in place, as there is nothing to wait for.
+    /// Makes the source close on a separate thread when this value, or a stream made from it, is
+    /// dropped, so that tasks on the current thread keep running. A [replay](Self::replay) is still
+    /// dropped in place, because there is nothing to wait for.
     #[must_use]
     pub const fn close_in_background(mut self) -> Self {
         if self.set.is_some() {
@@ -173,7 +173,7 @@ impl<S: Send + 'static> AsyncSource<S> {
         self
     }
 
-    /// Closes the source on a thread of its own and waits until that is done. If the wait is
+    /// Closes the source on a separate thread and waits until that is done. If the wait is
     /// cancelled, the source is closed nevertheless. A [replay](Self::replay) is dropped in place.
     pub async fn close(self) {
         let Self { set, source, .. } = self;

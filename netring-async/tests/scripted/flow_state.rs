@@ -155,3 +155,78 @@ async fn a_dropped_wait_loses_no_event() {
     assert!(flows.next_event().await.is_none());
     assert_eq!(flows.stats().unwrap().delivered.exact(), Some(1));
 }
+
+/// The fragment of a datagram with these bytes of its IP payload, in units of eight.
+fn fragment(start: usize, end: usize, more: bool) -> Vec<u8> {
+    let whole = udp4(1000, 53, &[7; 56]);
+    let mut frame = whole[..34].to_vec();
+    frame.extend(&whole[34 + 8 * start..34 + 8 * end]);
+    let len = (frame.len() - 14) as u16;
+    frame[16..18].copy_from_slice(&len.to_be_bytes());
+    frame[20..22].copy_from_slice(&(u16::from(more) << 13 | start as u16).to_be_bytes());
+    frame
+}
+
+/// Fragments that came before their first are counted in the state, as in the flow's statistics.
+#[tokio::test]
+async fn a_state_sees_the_fragments_that_waited_for_their_flow() {
+    let (script, stream) = stream();
+    let frames = [
+        fragment(6, 8, false),
+        fragment(4, 6, true),
+        fragment(0, 4, true),
+    ];
+    let bytes: Vec<_> = frames.iter().map(|frame| frame.len() as u64).collect();
+    script.push(Step::Batch(frames.map(|frame| (1, frame)).into()));
+    script.push(Step::End);
+    // Either closure may be there alone.
+    let mut flows = stream.with_state(init).on_waited(|seen, fragments| {
+        seen.packets += fragments.packets;
+        seen.payload += fragments.payload_bytes as usize;
+        seen.events.push("waited");
+    });
+    let (event, state) = flows.next_event().await.unwrap().unwrap();
+    assert!(matches!(event, FlowEvent::Started { .. }), "{event:?}");
+    let waited = Seen {
+        port: 1000,
+        packets: 2,
+        payload: 32,
+        events: vec!["waited"],
+    };
+    assert_eq!(state.unwrap(), &waited);
+    // With both, the state has what the flow has.
+    let (stream, states) = flows.into_parts();
+    let mut flows = stream
+        .with_states(states, init)
+        .on_packet(|seen, _| seen.packets += 1)
+        .on_waited(|_, _| panic!("they are counted once"));
+    let (event, state) = flows.next_event().await.unwrap().unwrap();
+    let FlowEvent::Ended { stats, .. } = event else {
+        panic!("{event:?}")
+    };
+    assert_eq!(state.unwrap(), &waited);
+    assert_eq!((stats.packets(), stats.bytes()), (3, bytes.iter().sum()));
+
+    let (script, source) = scripted();
+    let source = AsyncSource::new(source).unwrap();
+    let stream = source.flow_stream(FiveTuple::bidirectional());
+    let frames = [fragment(4, 8, false), fragment(0, 4, true)];
+    script.push(Step::Batch(frames.map(|frame| (1, frame)).into()));
+    script.push(Step::End);
+    let mut flows = stream
+        .with_state(init)
+        .on_packet(|seen, segment| {
+            seen.packets += 1;
+            seen.payload += segment.payload_len as usize;
+            seen.events.push("packet");
+        })
+        .on_waited(|seen, fragments| {
+            seen.packets += fragments.packets;
+            seen.payload += fragments.payload_bytes as usize;
+            seen.events.push("waited");
+        });
+    let (_, state) = flows.next_event().await.unwrap().unwrap();
+    let state = state.unwrap();
+    assert_eq!((state.packets, state.payload), (2, 56));
+    assert_eq!(state.events, ["packet", "waited"]);
+}

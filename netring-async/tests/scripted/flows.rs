@@ -183,6 +183,36 @@ async fn s23_the_host_clock_does_not_run_ahead_of_packets_that_wait() {
     );
 }
 
+/// A block that is not full is handed over late, at the latest after twice 65.5 s.
+#[tokio::test(start_paused = true)]
+async fn s23_packets_that_stand_in_a_block_keep_their_flows_alive() {
+    let (script, mut flows) = flows();
+    script.push(Step::Batch(vec![packet(1000, 0)]));
+    assert_eq!(started(flows.next().await), 1000);
+    assert!(flows.next().now_or_never().is_none());
+    script.stand(1);
+    let long = Duration::from_secs(100);
+    assert!(timeout(long, flows.next()).await.is_err());
+    script.stand(0);
+    script.push(Step::Batch(vec![packet(1000, 59), packet(1000, 99)]));
+    assert!(
+        timeout(UDP - Duration::from_secs(1), flows.next())
+            .await
+            .is_err()
+    );
+    let (port, reason, time) = ended(flows.next().await);
+    assert_eq!((port, reason), (1000, EndReason::IdleTimeout));
+    assert!((0..=SECOND).contains(&(time - THEN - 159 * SECOND)));
+    // A source that never lends what it counts stops no expiry.
+    script.push(Step::Batch(vec![packet(1001, 200)]));
+    assert_eq!(started(flows.next().await), 1001);
+    script.stand(1);
+    let start = Instant::now();
+    assert_eq!(ended(flows.next().await).0, 1001);
+    let after = start.elapsed().as_secs();
+    assert!((132..134).contains(&after), "{after}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn flows_that_end_all_at_once_end_all() {
     let (script, mut flows) = flows();

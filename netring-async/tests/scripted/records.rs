@@ -222,12 +222,64 @@ async fn a_broadcast_that_is_stopped_ends_all_flows_with_a_record() {
     while script.left() > 0 {
         tokio::task::yield_now().await;
     }
-    soon(broadcast.shutdown()).await;
+    let stats = soon(broadcast.stats()).await.unwrap();
+    assert_eq!((stats.active_flows, stats.events), (100, 0));
+    let largest = soon(broadcast.flows(3)).await.unwrap();
+    assert_eq!(largest.len(), 3);
+    let stats = soon(broadcast.shutdown()).await.unwrap();
     assert!(script.is_alone(), "the source is closed");
+    assert_eq!(stats.capture.delivered, Count::Exact(100));
+    assert_eq!((stats.tracker.flows_started, stats.events), (100, 100));
+    assert_eq!((stats.active_flows, stats.waits), (0, 0));
+    // The final figures stay.
+    assert_eq!(soon(broadcast.stats()).await.unwrap(), stats);
+    assert!(soon(broadcast.flows(3)).await.unwrap().is_empty());
     for subscriber in [a, b] {
         let (ports, lost) = received(subscriber).await;
         assert_eq!((ports.len(), lost), (100, 0));
     }
+}
+
+/// The figures come from the source and count the waits; those of a source that failed stay.
+#[tokio::test]
+async fn the_figures_of_a_broadcast_are_those_of_its_source_and_its_waits() {
+    let (script, stream) = records();
+    script.push(flows(1000..1200));
+    let broadcast = stream.broadcast(1);
+    let slow = broadcast.subscribe_lossless();
+    script.push(Step::End);
+    soon(async {
+        while broadcast.published().waits == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // While it waits, it answers.
+    let stats = soon(broadcast.stats()).await.unwrap();
+    assert_eq!(
+        (stats.waits, stats.capture.delivered.exact()),
+        (1, Some(200))
+    );
+    assert_eq!(received(slow).await.0.len(), 200);
+    let stats = soon(broadcast.shutdown()).await.unwrap();
+    assert_eq!((stats.events, stats.active_flows), (200, 0));
+    assert_eq!(stats.waits, broadcast.published().waits);
+
+    let (script, stream) = records();
+    script.push(flows([1, 2]));
+    script.push(Step::Removed);
+    let broadcast = stream.broadcast(4);
+    let mut records = broadcast.subscribe();
+    for _ in 0..2 {
+        soon(records.next()).await.unwrap().unwrap();
+    }
+    let error = soon(records.next()).await.unwrap().unwrap_err();
+    assert!(matches!(error, BroadcastRecvError::Source(_)), "{error}");
+    let stats = soon(broadcast.stats()).await.unwrap();
+    assert_eq!(
+        (stats.capture.delivered.exact(), stats.events),
+        (Some(2), 2)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

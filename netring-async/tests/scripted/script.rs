@@ -33,6 +33,8 @@ struct Shared {
     steps: Mutex<VecDeque<Step>>,
     event: OwnedFd,
     looks: AtomicU64,
+    /// Packets that were offered and that no step lends yet.
+    standing: AtomicU64,
 }
 
 /// Edge triggered, as a capture is: a step signals the descriptor, and nothing ever clears it.
@@ -54,6 +56,7 @@ pub(crate) fn scripted() -> (Script, Scripted) {
         steps: Mutex::default(),
         event: event().unwrap(),
         looks: AtomicU64::new(0),
+        standing: AtomicU64::new(0),
     });
     let source = Scripted {
         shared: shared.clone(),
@@ -95,6 +98,11 @@ impl Script {
     /// Whether the source was dropped.
     pub(crate) fn is_alone(&self) -> bool {
         Arc::strong_count(&self.0) == 1
+    }
+
+    /// So many packets stand in a block that is not full.
+    pub(crate) fn stand(&self, packets: u64) {
+        self.0.standing.store(packets, Ordering::Relaxed);
     }
 
     /// Steps that are not yet done.
@@ -149,7 +157,10 @@ impl PacketSource for Scripted {
     }
 
     fn stats(&mut self) -> Result<Stats, Error> {
-        Ok(self.stats)
+        let standing = self.shared.standing.load(Ordering::Relaxed);
+        let mut stats = self.stats;
+        stats.offered = Count::Exact(stats.offered.value().unwrap_or(0) + standing);
+        Ok(stats)
     }
 
     fn is_live(&self) -> bool {

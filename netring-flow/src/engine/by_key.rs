@@ -31,9 +31,10 @@ impl<K> ByKey<K> {
     pub(super) fn timeout(&self, flow: &Record<K>, limits: &Limits) -> i64 {
         let usual = limits.timeout(flow.state);
         match (&self.0, flow.state) {
-            (Some(by_key), State::TcpEstablished | State::Udp | State::Other) => {
-                by_key(&flow.key).map_or(usual, limits::nanos)
-            }
+            (
+                Some(by_key),
+                State::TcpEstablished | State::TcpDoubtful | State::Udp | State::Other,
+            ) => by_key(&flow.key).map_or(usual, limits::nanos),
             _ => usual,
         }
     }

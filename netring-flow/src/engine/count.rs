@@ -72,6 +72,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             let earliest = &mut rare.first[from as usize];
             *earliest = Time::new(time.min(earliest.nanos()));
         }
+        let mut proves_fin = false;
         let outcome = match packet.segment() {
             Some(&segment) => {
                 if closes_window(segment) {
@@ -86,7 +87,15 @@ impl<K: Clone + Eq + Hash> Engine<K> {
                     scale,
                     gap,
                 };
-                tcp::take(flow, rare, &arrival)
+                if before == State::TcpDoubtful {
+                    proves_fin = self.doubts.settle(flow, segment, from);
+                }
+                let outcome = tcp::take(flow, rare, &arrival);
+                if outcome.out_of_window && !segment.has(TcpSegment::RST) {
+                    let end = segment.sequence.wrapping_add(payload);
+                    self.doubts.keep(flow, from, end);
+                }
+                outcome
             }
             None => Outcome::default(),
         };
@@ -96,7 +105,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         if state != before && state.is_acknowledged() {
             self.report_closed(slot, packet.time, visitor);
         }
-        // What is closed stays in its queue, and lingers from its last packet on.
+        // A closed flow stays in its queue and lingers after its last packet.
         let moved = state != before && !before.is_closed();
         if first || moved {
             self.queue(slot);
@@ -109,10 +118,12 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         Counted {
             slot,
             out_of_window: outcome.out_of_window,
+            proves_fin,
         }
     }
 
-    /// Counts fragments in the flow of the first of their packet, which came after them.
+    /// Counts fragments that arrived before their packet's first fragment in the flow of that
+    /// fragment.
     pub(crate) fn count_waited(&mut self, slot: Slot, from: Orientation, waited: &Waited) {
         let stats = &mut self.stats;
         stats.tracked_bytes += waited.bytes;
@@ -132,7 +143,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         *earliest = Time::new(waited.first.min(earliest.nanos()));
     }
 
-    /// Measures the round-trip time, if that is asked for.
+    /// Measures the round-trip time, if enabled.
     fn time_segment(&mut self, slot: Slot, packet: &Item<K>) {
         if let Some(trips) = &mut self.round_trips
             && let Some(segment) = packet.segment()
@@ -197,8 +208,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
     }
 }
 
-/// Whether a segment says that its sender takes no more data. Segments that open or close a
-/// connection say nothing of the kind.
+/// Whether a segment closes its sender's receive window. Segments that open or close a connection
+/// do not count.
 const fn closes_window(segment: TcpSegment) -> bool {
     segment.window == 0 && !segment.has(TcpSegment::SYN | TcpSegment::FIN | TcpSegment::RST)
 }

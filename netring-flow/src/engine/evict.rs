@@ -1,8 +1,8 @@
-//! Which flows go when there is no room.
+//! Which flows to evict when the table is full.
 //!
 //! Each flow is in one of four queues, the least valuable first: closed flows only absorb late
 //! packets, and a flood consists of flows that are half open or seen in one direction only. Flows
-//! seen in both directions go last.
+//! seen in both directions are evicted last.
 
 use std::hash::Hash;
 
@@ -20,7 +20,7 @@ const HALF_OPEN: usize = 1;
 const UNANSWERED: usize = 2;
 const ANSWERED: usize = 3;
 
-/// Flows of the last queue that are compared to find the one that was idle longest.
+/// How many flows of the last queue are compared to find the one that has been idle longest.
 const COMPARED: usize = 8;
 
 /// Maximum number of flows shed for each new flow during an emergency.
@@ -108,7 +108,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// A flow at the front of its queue that was idle for longer than the shortened timeouts allow.
+    /// A flow at the front of its queue that has been idle for longer than the shortened timeouts
+    /// allow.
     fn overdue(&mut self) -> Option<(Slot, EndReason)> {
         for queue in 0..QUEUES {
             let Some(slot) = self.queues.first(queue) else {
@@ -128,8 +129,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         front.or_else(|| self.quietest())
     }
 
-    /// Of those at the front of the last queue, the one that was idle longest; the others go back
-    /// to the end.
+    /// Returns the flow at the front of the last queue that has been idle longest; the others go
+    /// back to the end.
     fn quietest(&mut self) -> Option<Slot> {
         let now = Wheel::place(self.now) as u32;
         let mut found: Option<(u32, Slot)> = None;

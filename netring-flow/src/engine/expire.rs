@@ -1,4 +1,4 @@
-//! What the passing of time does to flows.
+//! The effect of passing time on flows.
 
 use std::hash::Hash;
 
@@ -60,8 +60,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         self.table.len() != 0
     }
 
-    /// Ends a flow that was idle for too long; otherwise reports it if it is long-lived, and
-    /// schedules it again. The flow is not in the wheel. Returns the number of reports.
+    /// Ends a flow that has been idle for too long; otherwise reports it if it is long-lived, and
+    /// reschedules it. The flow is not in the wheel. Returns the number of reports.
     fn look_at(&mut self, slot: Slot, visitor: &mut impl FlowVisitor<K>) -> u32 {
         let flow = self.table.get_mut(slot);
         let state = flow.state;
@@ -78,8 +78,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             } else {
                 EndReason::Emergency
             };
-            // Reports that were due before its end would have been made by then, had there been
-            // more traffic.
+            // With more traffic, the reports due before its end would already have been made.
             let (_, ticks) = self.report(slot, since.saturating_add(timeout), visitor);
             self.end(slot, state.reason(reason), visitor);
             return ticks;
@@ -92,7 +91,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         ticks
     }
 
-    /// Whether a flow was idle for as long as an emergency allows.
+    /// Whether a flow has been idle for as long as an emergency allows.
     pub(super) fn is_overdue(&mut self, slot: Slot) -> bool {
         let flow = self.table.get_mut(slot);
         let timeout = shortened(self.by_key.timeout(flow, &self.limits));
@@ -109,14 +108,14 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         let clock = self.limits.clock(to);
         let time = self.time();
         let flow = self.table.get_mut(slot);
-        let ago = clock.wrapping_sub(flow.reported).cast_signed();
+        let ago = clock.wrapping_sub(flow.reported()).cast_signed();
         if ago < 0 {
             // Time has gone back since.
-            flow.reported = clock;
+            flow.set_reported(clock);
             return (to.saturating_add(active), 0);
         }
         let due = ago.cast_unsigned() >> 16;
-        flow.reported = flow.reported.wrapping_add(due << 16);
+        flow.set_reported(flow.reported().wrapping_add(due << 16));
         let left = (1 << 16) - i64::from(ago & 0xffff);
         let next = to.saturating_add(left.saturating_mul(self.limits.unit));
         let ticks = due.min(MOST_TICKS);
@@ -142,7 +141,7 @@ pub(super) fn silent_since<K>(flow: &mut Record<K>, now: i64) -> i64 {
     let place = Wheel::place(now);
     let ago = since(place, flow.seen_at);
     if ago < 0 {
-        // Time has gone back since. Its timeout starts again.
+        // Time has gone back since then. The timeout restarts.
         flow.seen_at = place as u32;
     }
     // The coarse clock counts if packets are late or time went back; otherwise it is slightly
@@ -162,7 +161,7 @@ const fn is_idle(since: i64, timeout: i64, now: i64) -> bool {
     timeout != i64::MAX && since.saturating_add(timeout) <= now
 }
 
-/// How long ago a coarse time was. It has 32 bits, which wrap in 18 years.
+/// The age of a coarse time. It has 32 bits, which wrap in 18 years.
 const fn since(place: i64, then: u32) -> i64 {
     (place as u32).wrapping_sub(then).cast_signed() as i64
 }

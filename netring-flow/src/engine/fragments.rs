@@ -1,10 +1,10 @@
 //! The flows of fragmented packets: a bounded, timed table from the identity of a packet to the
-//! flow that its first fragment counted in.
+//! flow in which its first fragment counted.
 //!
 //! Packets are remembered in a ring, so the oldest makes room for the newest, and neither memory
-//! nor time grows with the number of first fragments. Nothing is allocated until there is one.
-//! Those whose first fragment is missing are apart ([`waiting`]), so that a flood of them displaces
-//! no flow.
+//! nor time grows with the number of first fragments. Nothing is allocated before the first one.
+//! Packets with a missing first fragment are kept separately ([`waiting`]), so that a flood of them
+//! displaces no flow.
 
 mod join;
 mod oldest;
@@ -27,7 +27,7 @@ use pieces::{Pieces, Seen};
 pub(crate) use waiting::Waited;
 use waiting::Waiting;
 
-/// The packets of which fragments may follow.
+/// The packets that may have further fragments.
 #[derive(Debug)]
 pub(crate) struct Fragments<K> {
     places: HashMap<Datagram, u32>,
@@ -38,7 +38,7 @@ pub(crate) struct Fragments<K> {
     /// In nanoseconds.
     timeout: u64,
     waiting: Waiting,
-    /// If packets are put together.
+    /// Present if packets are put together.
     pub(crate) joiner: Option<Joiner>,
 }
 
@@ -73,8 +73,8 @@ impl<K: Clone + Eq> Fragments<K> {
         }
     }
 
-    /// Remembers the flow of a first fragment. Returns what waited for it, which the caller has to
-    /// count.
+    /// Remembers the flow of a first fragment. Returns the fragments that waited for it, which the
+    /// caller must count.
     pub(crate) fn first(
         &mut self,
         fragment: &Fragment,
@@ -84,7 +84,7 @@ impl<K: Clone + Eq> Fragments<K> {
     ) -> Option<Waited> {
         stats.fragments.first += 1;
         stats.fragments.tiny += u64::from(fragment.tiny);
-        // An ICMP error counts in no flow, nor does the rest of it.
+        // An ICMP error counts in no flow, nor do its later fragments.
         if self.max == 0 || found.icmp_error.is_some() {
             return None;
         }
@@ -144,8 +144,8 @@ impl<K: Clone + Eq> Fragments<K> {
         self.places.insert(datagram, place as u32);
     }
 
-    /// A later fragment as a packet of the flow of its first; `None` if that was not seen. It then
-    /// waits, and is counted as such.
+    /// A later fragment as a packet of the flow of its first; `None` if the first was not seen; the
+    /// fragment then waits and counts as waiting.
     pub(crate) fn later(
         &mut self,
         fragment: &Fragment,
@@ -172,7 +172,7 @@ impl<K: Clone + Eq> Fragments<K> {
         )
     }
 
-    /// Gives up what waited for too long.
+    /// Gives up fragments that waited too long.
     pub(super) fn expire(&mut self, now: i64, stats: &mut TrackerStats) {
         self.waiting.expire(now, stats);
         if let Some(joiner) = &mut self.joiner {
@@ -180,7 +180,7 @@ impl<K: Clone + Eq> Fragments<K> {
         }
     }
 
-    /// Gives up what waits, because the source has ended.
+    /// Gives up waiting fragments because the source has ended.
     pub(super) fn finish(&mut self, stats: &mut TrackerStats) {
         self.waiting.finish(stats);
         if let Some(joiner) = &mut self.joiner {

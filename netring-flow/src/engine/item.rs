@@ -23,6 +23,7 @@ pub(crate) struct Item<K> {
 pub(crate) struct Counted {
     pub(crate) slot: Slot,
     pub(crate) out_of_window: bool,
+    pub(crate) proves_fin: bool,
 }
 
 impl Counted {
@@ -31,6 +32,7 @@ impl Counted {
         Self {
             slot,
             out_of_window: false,
+            proves_fin: false,
         }
     }
 }

@@ -14,11 +14,11 @@ pub(super) struct Limits {
     /// … and ends once there are fewer than this.
     pub(super) low: usize,
     pub(super) split: bool,
-    /// Segments with a window up to this change more than counters: 0, or if round-trip times are
-    /// measured, any. So one comparison serves both.
+    /// Segments with a window up to this value change more than counters: 0, or any window if
+    /// round-trip times are measured. One comparison serves both.
     pub(super) watched: u16,
     /// By [`State`]; `i64::MAX` means never.
-    idle: [i64; 7],
+    idle: [i64; 8],
     pub(super) active: i64,
     /// A unit of the clock of ticks, in nanoseconds: a 2¹⁶th of the active timeout.
     pub(super) unit: i64,
@@ -31,10 +31,11 @@ impl Limits {
             .min(config.max_bytes / bytes_per_flow)
             .max(1);
         let timeouts = &config.timeouts;
-        let mut idle = [0; 7];
+        let mut idle = [0; 8];
         for (state, timeout) in [
             (State::TcpOpening, timeouts.tcp_opening),
             (State::TcpEstablished, timeouts.tcp_established),
+            (State::TcpDoubtful, timeouts.tcp_established),
             (State::TcpClosing, timeouts.tcp_closing),
             (State::TcpFinished, timeouts.tcp_closing),
             (State::TcpReset, timeouts.tcp_closing),

@@ -22,9 +22,9 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         flow
     }
 
-    /// The `count` flows with the most bytes, in descending order; of equal ones the older first.
+    /// The `count` flows with the most bytes, in descending order; among equals, the older first.
     pub(crate) fn largest(&self, count: usize) -> Vec<LiveFlow<K>> {
-        // The smallest of those that are kept is on top. Only kept flows are copied.
+        // The smallest kept flow is on top. Only kept flows are copied.
         let mut kept = BinaryHeap::with_capacity(count.min(self.table.len()) + 1);
         for slot in self.table.slots() {
             let flow = self.table.get(slot);

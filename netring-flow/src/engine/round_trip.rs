@@ -1,7 +1,7 @@
-//! Round-trip times: from a segment to its acknowledgement, where they pass the capture.
+//! Round-trip times: from a segment to its acknowledgement, as seen at the capture point.
 //!
-//! Only if asked for, and then in memory of its own beside the table, so that other trackers have
-//! neither the cost nor the memory. One segment of each direction is timed at a time.
+//! Optional, in memory separate from the table, so that trackers without it pay neither time nor
+//! memory. One segment per direction is timed at a time.
 
 use netring_sys::Timestamp;
 
@@ -14,7 +14,7 @@ const SYN: u8 = TcpSegment::SYN;
 const RST: u8 = TcpSegment::RST;
 const ACK: u8 = TcpSegment::ACK;
 
-/// Flows whose times are allocated together; growing copies nothing.
+/// Times are allocated for this many flows together; growing copies nothing.
 const CHUNK: usize = 1 << 12;
 
 /// The times of all flows, by their slots.
@@ -23,10 +23,10 @@ pub(crate) struct RoundTrips {
     chunks: Vec<Box<[Trips]>>,
 }
 
-/// Bytes of a flow.
+/// Bytes per flow.
 pub(crate) const SIZE: usize = size_of::<Trips>();
 
-/// What each end sent.
+/// The segments of each end.
 type Trips = [Trip; 2];
 
 /// The segments of one end, and how long their acknowledgements took.
@@ -59,7 +59,7 @@ impl Trip {
         is_handshake: false,
     };
 
-    /// Takes note of what this end sent.
+    /// Notes a segment from this end.
     fn send(&mut self, segment: &TcpSegment, payload: u32, time: i64) {
         let controls = u32::from(segment.has(SYN)) + u32::from(segment.has(FIN));
         let end = segment
@@ -72,7 +72,7 @@ impl Trip {
         let is_new =
             !self.has_sent || segment.sequence.wrapping_sub(self.highest).cast_signed() >= 0;
         if !is_new {
-            // An acknowledgement may be for either of the two (RFC 6298, Karn's algorithm).
+            // An acknowledgement may be for either transmission (RFC 6298, Karn's algorithm).
             self.sent = i64::MAX;
             if end.wrapping_sub(self.highest).cast_signed() <= 0 {
                 return;
@@ -87,7 +87,7 @@ impl Trip {
         }
     }
 
-    /// Takes note of an acknowledgement from the other end.
+    /// Notes an acknowledgement from the other end.
     fn acknowledge(&mut self, number: u32, time: i64) {
         if self.sent == i64::MAX || number.wrapping_sub(self.expected).cast_signed() < 0 {
             return;
@@ -111,7 +111,7 @@ impl Trip {
     }
 
     fn report(&self) -> Option<RoundTrip> {
-        // Without samples, the others mean nothing.
+        // Without samples, the other fields mean nothing.
         RoundTrip::new(
             u64::try_from(self.handshake).ok(),
             self.min.cast_unsigned(),
@@ -157,7 +157,7 @@ impl RoundTrips {
         sender.send(segment, payload, time);
     }
 
-    /// What was measured in each direction.
+    /// The measurements in each direction.
     pub(super) fn report(&self, slot: Slot) -> [Option<RoundTrip>; 2] {
         let (chunk, at) = Self::place(slot);
         self.chunks[chunk][at].map(|trip| trip.report())

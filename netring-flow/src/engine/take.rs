@@ -1,4 +1,4 @@
-//! Taking a packet in: lookup, and what kind of packet it is for its flow.
+//! Taking a packet in: looking up its flow and classifying the packet.
 
 use std::hash::Hash;
 
@@ -33,7 +33,7 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// What a visitor sees of a counted packet.
+    /// The view of a counted packet for a visitor.
     #[inline]
     pub(crate) fn segment<'a>(
         &'a self,
@@ -55,13 +55,14 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             payload: item.found.payload(packet),
             payload_len: item.found.payload_len,
             out_of_window: counted.out_of_window,
+            proves_fin: counted.proves_fin,
             urgent: 0,
             ip_len: None,
         }
     }
 
-    /// Takes in a packet of this flow if it only changes counters, as nearly all do. Returns false,
-    /// and does nothing, if it changes more.
+    /// Takes in a packet of this flow if it only changes counters, as nearly all do. Otherwise does
+    /// nothing and returns false.
     #[inline(always)]
     fn count_known(&mut self, slot: Slot, packet: &Item<K>) -> bool {
         let flow = self.table.get_mut(slot);
@@ -79,10 +80,10 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         };
         if found.icmp_error.is_some()
             || changes_state
-            // The packet is late, or time has gone back since.
+            // The packet is late, or time has gone back since then.
             || time < last
-            // Its sender was idle for too long. If the other end was not, the flow lives on
-            // nevertheless. The difference is not negative, so comparing without a sign is exact.
+            // Its sender was idle for too long. The flow lives on if the other end was not. The
+            // difference is not negative, so comparing without a sign is exact.
             || time.wrapping_sub(last).cast_unsigned() >= timeout.cast_unsigned()
             // One branch for two marks. It comes last because it counts.
             || (packet.cut | found.malformed) && !packet.count_marks(flow.flags, &mut self.stats)

@@ -1,8 +1,10 @@
 //! How TCP segments change a flow.
 
+mod doubt;
 mod sequence;
 mod window;
 
+pub(crate) use doubt::Doubts;
 pub(crate) use sequence::{behind, follow};
 
 use crate::event::Letter;
@@ -14,8 +16,8 @@ const SYN: u8 = TcpSegment::SYN;
 const RST: u8 = TcpSegment::RST;
 const ACK: u8 = TcpSegment::ACK;
 
-/// How long a connection must be idle before a SYN alone counts as a new one, in nanoseconds: 1 s.
-/// A SYN that was overtaken by its own successors is not that late.
+/// How long a connection must be idle before a SYN alone counts as a new connection, in
+/// nanoseconds: 1 s. A SYN that was overtaken by its own successors is not that late.
 pub(crate) const SILENT: i64 = 1_000_000_000;
 
 /// A segment that arrives at a flow.
@@ -76,17 +78,17 @@ pub(crate) fn is_another<K>(
     if segment.has(ACK) {
         let answered = segment.acknowledgement.wrapping_sub(1);
         // It answers a SYN that looked like a stray, or one that was not seen.
-        return candidate && answered == flow.isn
-            || flow.state.is_closed() && known && answered != flow.isn;
+        return candidate && answered == flow.isn()
+            || flow.state.is_closed() && known && answered != flow.isn();
     }
     let could_be = match flow.state {
         closed if closed.is_closed() => true,
-        State::TcpEstablished => silent >= SILENT,
+        State::TcpEstablished | State::TcpDoubtful => silent >= SILENT,
         _ => false,
     };
     could_be
         && if known {
-            segment.sequence != flow.isn
+            segment.sequence != flow.isn()
         } else {
             !is_behind(flow, segment, from)
         }
@@ -99,7 +101,7 @@ pub(crate) fn begins_again<K>(flow: &Record<K>, segment: TcpSegment, from: Orien
         && !segment.has(ACK | FIN | RST)
         && flow.initiator() == from
         && flow.flags.has(Flags::ISN_KNOWN)
-        && segment.sequence != flow.isn
+        && segment.sequence != flow.isn()
 }
 
 /// Whether a SYN has a sequence number that this end's own SYN may have had.
@@ -126,7 +128,10 @@ pub(crate) fn changes_state<K>(
         Letter::Data
     };
     segment.has(SYN | FIN | RST)
-        || matches!(flow.state, State::TcpOpening | State::TcpClosing)
+        || matches!(
+            flow.state,
+            State::TcpOpening | State::TcpClosing | State::TcpDoubtful
+        )
         || !flow.has_happened(letter, from)
 }
 
@@ -147,7 +152,7 @@ fn open<K>(flow: &mut Record<K>, arrival: &Arrival) {
     flow.direction(from).count_flag(0);
     sequence::start(flow, arrival);
     flow.set_initiator(from);
-    flow.isn = segment.sequence;
+    flow.set_isn(segment.sequence);
     flow.flags.set(Flags::ISN_KNOWN);
     write(flow, segment, arrival.payload, from);
 }
@@ -249,7 +254,7 @@ fn syn<K>(flow: &mut Record<K>, rare: &mut Rare, arrival: &Arrival) {
     } else if flow.state != State::TcpOpening && flow.has_sent_segments(from) {
         // From another connection, or a stray: the answer will show. Until then nothing changes.
         if !segment.has(ACK) {
-            flow.isn = segment.sequence;
+            flow.set_isn(segment.sequence);
             flow.flags.set(Flags::ISN_KNOWN | Flags::CANDIDATE);
         }
         return;
@@ -276,7 +281,7 @@ fn begun<K>(flow: &mut Record<K>, segment: TcpSegment, from: Orientation) {
         flow.set_initiator(began);
     }
     if !flow.flags.has(Flags::ISN_KNOWN) || begins_again(flow, segment, from) {
-        flow.isn = isn;
+        flow.set_isn(isn);
         flow.flags.set(Flags::ISN_KNOWN);
         flow.flags.clear(Flags::ANSWERED);
     }
@@ -308,7 +313,7 @@ fn establish<K>(
         }
         return false;
     }
-    let ahead = segment.sequence.wrapping_sub(flow.isn.wrapping_add(1));
+    let ahead = segment.sequence.wrapping_sub(flow.isn().wrapping_add(1));
     let sent = flow.directions[from as usize].payload;
     if u64::from(ahead) > sent.saturating_add(u16::MAX.into()) {
         return false;

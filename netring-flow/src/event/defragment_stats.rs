@@ -1,26 +1,26 @@
-//! What became of packets that were to be put together.
+//! Statistics of IP packets that the tracker reassembles from fragments.
 
-/// IP packets of which fragments were kept to put them together; see
+/// IP packets with fragments kept for reassembly; see
 /// [`TrackerConfig::defragment`](crate::TrackerConfig::defragment).
 ///
-/// `begun = put_together + incomplete.total() + open`, at any moment. If a tunnel's packets are
-/// fragmented as well as what they carry, both count.
+/// `begun = put_together + incomplete.total() + open` at any moment. If both a tunnel's packets and
+/// the packets they carry are fragmented, both count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct DefragmentStats {
-    /// Packets of which a fragment with data was seen.
+    /// Packets with at least one data-carrying fragment.
     pub begun: u64,
-    /// Packets that were put together, and shown if they are the innermost.
+    /// Packets that were put together; the innermost ones are passed to visitors.
     pub put_together: u64,
-    /// Packets that were given up, by cause. Fragments of them that come later are shown as they
+    /// Packets that were given up, by cause. Their later fragments are passed to visitors as they
     /// are.
     pub incomplete: IncompleteStats,
-    /// Packets that wait for more fragments now.
+    /// Packets that are waiting for more fragments now.
     pub open: u64,
-    /// Memory now, in bytes, as it counts for the bound.
+    /// Memory in use now, in bytes, as counted against the bound.
     pub memory: u64,
-    /// The most of it so far, in bytes.
+    /// Peak memory so far, in bytes.
     pub memory_peak: u64,
 }
 
@@ -34,30 +34,30 @@ pub struct IncompleteStats {
     /// that was seen.
     pub timed_out: u64,
     /// There was no room, because of
-    /// [`TrackerConfig::max_fragmented`](crate::TrackerConfig::max_fragmented) or the bound of
-    /// memory: newer packets displaced it, or it is too large.
+    /// [`TrackerConfig::max_fragmented`](crate::TrackerConfig::max_fragmented) or the memory bound:
+    /// newer packets displaced it, or it is too large.
     pub displaced: u64,
     /// IPv6 fragments overlap: no receiver takes any of them (RFC 5722).
     pub overlapping: u64,
-    /// Two different ends, bytes behind the end, more bytes than an IP packet can have, or a
+    /// Two different ends, bytes beyond the end, more bytes than an IP packet can have, or a
     /// fragment other than the last that ends within a unit of 8 bytes.
     pub contradictory: u64,
     /// A fragment came twice with different bytes, and the checksum of the packet is wrong: its
-    /// fragments are of two packets with the same identification. Without a checksum in the packet
-    /// (that of TCP, UDP or ICMP) this is not known.
+    /// fragments belong to two packets with the same identification. Detected only if the packet
+    /// has a checksum (TCP, UDP or ICMP).
     pub mixed: u64,
-    /// A fragment was cut by a snap length, or is shorter than its header says.
+    /// A snap length cut a fragment, or a fragment is shorter than its header says.
     pub cut: u64,
-    /// The first fragment of a packet of another flow has its identification.
+    /// The first fragment of a packet in another flow has the same identification.
     pub reused: u64,
-    /// What was put together is not a packet of the flow in which the fragments count, because the
-    /// first fragment had no ports, for example; or that flow is not tracked any more.
+    /// The reassembled packet does not belong to the flow in which its fragments count, for example
+    /// because the first fragment had no ports; or that flow is no longer tracked.
     pub unreadable: u64,
     /// The source ended.
     pub source_ended: u64,
 }
 
-/// Why a packet was not put together: the figure of the same name.
+/// Why a packet was not put together: the counter of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Incomplete {
     TimedOut,

@@ -18,7 +18,7 @@ pub enum EndReason {
     IdleTimeout,
     /// TCP: a new connection between the same ports replaced it, and its own close was not seen.
     PortReuse,
-    /// Evicted: the table was nearly full, and the flow was idle for longer than the shortened
+    /// Evicted: the table was nearly full, and the flow had been idle for longer than the shortened
     /// timeouts allow.
     Emergency,
     /// Evicted: the table was full, and this was the least valuable flow.
@@ -70,7 +70,7 @@ impl FromStr for EndReason {
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let mut all = Self::ALL.into_iter();
         all.find(|reason| reason.as_str() == text)
-            .ok_or_else(|| ParseError::new(text, "reason of an end", "finished"))
+            .ok_or_else(|| ParseError::new(text, "end reason", "finished"))
     }
 }
 

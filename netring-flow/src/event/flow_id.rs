@@ -1,4 +1,4 @@
-//! The numbers of flows.
+//! Flow identifiers.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use netring_sys::ParseError;
 
-/// Identifies a flow of one tracker: two successive flows with the same key have different
-/// identifiers. They count up from 1.
+/// Identifies a flow within one tracker: successive flows with the same key have different
+/// identifiers, counted up from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FlowId(NonZeroU64);
@@ -33,14 +33,14 @@ impl fmt::Display for FlowId {
     }
 }
 
-/// Reads the number, as of a log.
+/// Parses the number, for example from a log.
 impl FromStr for FlowId {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         text.parse()
             .map(Self)
-            .map_err(|_| ParseError::new(text, "number of a flow", "1"))
+            .map_err(|_| ParseError::new(text, "flow number", "1"))
     }
 }
 

@@ -17,21 +17,20 @@ pub struct FlowStats {
     pub initiator: Orientation,
     /// TCP: whether a complete handshake was seen, with every number right.
     pub established: bool,
-    /// Whether a snap length cut any of the packets. Byte counts are those of the wire
-    /// nevertheless.
+    /// Whether a snap length cut any of the packets. Byte counts are wire lengths nevertheless.
     pub cut: bool,
     /// Whether any of the packets was malformed on the wire after a valid IP header: an IP length
     /// beyond the end of the frame, a header that ends early, or an impossible header length, UDP
     /// length or jumbo length. The packet still counts, with the payload that all its lengths agree
     /// on. A packet that only a snap length shortened is [`cut`](Self::cut).
     pub malformed: bool,
-    /// What the key's first end sent.
+    /// Traffic from the key's first end.
     pub forward: DirectionStats,
-    /// What the key's second end sent.
+    /// Traffic from the key's second end.
     pub reverse: DirectionStats,
 }
 
-/// What one end of a flow sent.
+/// Traffic from one end of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -52,17 +51,16 @@ pub struct DirectionStats {
     pub fin: u64,
     /// TCP segments with RST. Saturates at 2 097 151.
     pub rst: u64,
-    /// TCP segments whose data, SYN or FIN was sent before, at least in part; also those that fill
-    /// a gap that the other end requested with three duplicate acknowledgements. Keep-alives and
+    /// TCP segments with data, SYN or FIN that was sent before, at least in part; also segments
+    /// that fill a gap after three duplicate acknowledgements from the other end. Keep-alives and
     /// window probes do not count. Saturates at 16 777 215.
     pub retransmitted: u64,
     /// TCP segments that were overtaken: their data precedes data that arrived earlier, and was not
     /// sent before. Saturates at 4 294 967 295.
     pub out_of_order: u64,
-    /// TCP segments that advertise a window of 0, SYN, FIN and RST not included. Saturates at
-    /// 65 535.
+    /// TCP segments that advertise a window of 0, excluding SYN, FIN and RST. Saturates at 65 535.
     pub zero_windows: u64,
-    /// TCP: how long the other end took to acknowledge what this one sent, if it is measured
+    /// TCP: how long the other end took to acknowledge this end's segments. `None` unless measured
     /// ([`TrackerConfig::round_trips`](crate::TrackerConfig::round_trips)) and a segment was
     /// acknowledged.
     #[cfg_attr(feature = "serde", serde(default))]
@@ -70,7 +68,7 @@ pub struct DirectionStats {
 }
 
 impl FlowStats {
-    /// What the key's end of this orientation sent.
+    /// Traffic from the key's end of this orientation.
     pub const fn sent(&self, orientation: Orientation) -> &DirectionStats {
         match orientation {
             Orientation::Forward => &self.forward,
@@ -78,12 +76,12 @@ impl FlowStats {
         }
     }
 
-    /// What the initiator sent.
+    /// Traffic from the initiator.
     pub const fn by_initiator(&self) -> &DirectionStats {
         self.sent(self.initiator)
     }
 
-    /// What the responder sent.
+    /// Traffic from the responder.
     pub const fn by_responder(&self) -> &DirectionStats {
         self.sent(self.initiator.flipped())
     }

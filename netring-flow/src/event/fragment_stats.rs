@@ -1,8 +1,8 @@
-//! What became of fragments.
+//! Statistics of IP fragments.
 
 use super::DefragmentStats;
 
-/// Fragments of IP packets, whole packets not included.
+/// Fragments of IP packets, excluding whole packets.
 ///
 /// Later fragments without a flow are in
 /// [`UntrackedStats::fragments`](crate::UntrackedStats::fragments), and in
@@ -13,25 +13,25 @@ use super::DefragmentStats;
 pub struct FragmentStats {
     /// First fragments.
     pub first: u64,
-    /// Later fragments that count in the flow of their first, also those that came before it.
+    /// Later fragments that count in the flow of their first, including those that arrived before
+    /// it.
     pub followed: u64,
     /// Fragments with the bounds of one of the last eight fragments of the same packet.
     pub duplicate: u64,
     /// Fragments that contain bytes of another fragment of the same packet without being a
-    /// duplicate. No honest sender makes them: which of two contents a receiver takes depends on
-    /// its system. Up to four ranges of a packet that are apart are
-    /// known.
+    /// duplicate. No honest sender makes them: operating systems differ in which content they keep.
+    /// At most four separate ranges per packet are tracked.
     pub overlapping: u64,
-    /// Fragments that spread a TCP, UDP or SCTP header over two (RFC 1858), so that a filter that
-    /// reads single fragments misses a part of it.
+    /// Fragments that split a TCP, UDP or SCTP header (RFC 1858), so that a filter that reads
+    /// single fragments misses part of it.
     pub tiny: u64,
-    /// First fragments with the identification of a packet of another flow, whose end had not been
-    /// seen and whose time had not passed. Later fragments follow the newer one.
+    /// First fragments with the identification of an unfinished packet of another flow that had not
+    /// timed out. Later fragments follow the newer one.
     pub reused: u64,
-    /// Packets that newer ones displaced before their last fragment came and their time had passed,
-    /// those whose first fragment was missing included; see
+    /// Packets that newer ones displaced before their last fragment arrived or they timed out,
+    /// including those with a missing first fragment; see
     /// [`TrackerConfig::max_fragmented`](crate::TrackerConfig::max_fragmented).
     pub forgotten: u64,
-    /// Packets that were to be put together.
+    /// Reassembly of fragmented packets.
     pub defragment: DefragmentStats,
 }

@@ -9,7 +9,7 @@ use netring_sys::ParseError;
 use crate::extract::Orientation;
 
 /// What happened in a TCP flow, each event once per side, in the order of first occurrence: a
-/// string in the manner of Zeek.
+/// string in Zeek's style.
 ///
 /// Upper case: the initiator did it; lower case: the responder. `S` SYN without ACK, `H` SYN with
 /// ACK, `A` ACK without data, `D` data, `F` FIN, `R` RST, `T` a retransmission (of data, SYN or
@@ -18,7 +18,7 @@ use crate::extract::Orientation;
 /// later than the first packet: a SYN-ACK came first, or segments of the connection overtook its
 /// SYN. Empty for other protocols.
 ///
-/// It is read from its own text:
+/// It parses from its own text:
 ///
 /// ```
 /// use netring_flow::History;
@@ -37,8 +37,8 @@ pub struct History {
     /// Symbols of four bits, the first in the lowest: a letter, and 8 for the second orientation.
     order: u64,
     seen: Seen,
-    /// The initiator is the second orientation. Roles are derived when the history is read: each
-    /// flow that ends has one, and few are read.
+    /// The initiator is the second orientation. Roles are derived only when a history is read:
+    /// every flow has one, and few are read.
     reverse: bool,
     flipped: bool,
 }
@@ -121,7 +121,7 @@ impl History {
         (0..count).map(move |place| (order >> (4 * place)) & 0xf ^ role)
     }
 
-    /// Its text.
+    /// The text.
     pub(crate) fn letters(&self) -> impl Iterator<Item = u8> {
         let letters = self.symbols().map(|symbol| {
             let letter = LETTERS[(symbol & 7) as usize];
@@ -135,7 +135,7 @@ impl History {
     }
 }
 
-/// Equal if they read the same, whichever end of the key was the initiator.
+/// Histories are equal if they read the same, whichever end of the key was the initiator.
 impl PartialEq for History {
     fn eq(&self, other: &Self) -> bool {
         self.flipped == other.flipped && self.symbols().eq(other.symbols())
@@ -159,7 +159,7 @@ impl fmt::Display for History {
     }
 }
 
-/// Reads what a history is displayed as.
+/// Parses the displayed form of a history.
 impl FromStr for History {
     type Err = ParseError;
 
@@ -168,7 +168,7 @@ impl FromStr for History {
     }
 }
 
-/// `None` also if a letter comes twice.
+/// `None` also if a letter occurs twice.
 fn parse(text: &str) -> Option<History> {
     let (letters, flipped) = match text.strip_prefix('^') {
         Some(letters) => (letters, true),

@@ -25,7 +25,7 @@ pub struct LiveFlow<K> {
     pub stats: FlowStats,
 }
 
-/// The state of a flow, which decides on its timeout; the names are those of
+/// The state of a flow, which determines its timeout; the names match
 /// [`Timeouts`](crate::Timeouts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -70,14 +70,14 @@ impl fmt::Display for FlowState {
     }
 }
 
-/// Reads the name of a state: [`FlowState::as_str`].
+/// Parses the name of a state: [`FlowState::as_str`].
 impl FromStr for FlowState {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let mut all = Self::ALL.into_iter();
         all.find(|state| state.as_str() == text)
-            .ok_or_else(|| ParseError::new(text, "state of a flow", "established"))
+            .ok_or_else(|| ParseError::new(text, "flow state", "established"))
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 /// Round-trip times from the capture to one end of a TCP connection and back: from a segment to the
 /// first acknowledgement of all of it.
 ///
-/// One segment is timed at a time, and none that was retransmitted (Karn's algorithm). The time
-/// includes what the end waits before it acknowledges. That of the whole path is the sum of both
+/// One segment is timed at a time, and never a retransmitted one (Karn's algorithm). The time
+/// includes any delayed acknowledgement. The round trip of the whole path is the sum of both
 /// directions. 32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -53,7 +53,7 @@ impl RoundTrip {
         }
     }
 
-    /// The shortest, the handshake included.
+    /// The shortest, including the handshake.
     pub const fn min(&self) -> Duration {
         Duration::from_nanos(self.min)
     }
@@ -63,13 +63,13 @@ impl RoundTrip {
         Duration::from_nanos(self.smoothed)
     }
 
-    /// How often it was measured. Saturates at 4 294 967 295.
+    /// The number of samples. Saturates at 4 294 967 295.
     pub const fn samples(&self) -> u32 {
         self.samples.get()
     }
 }
 
-/// `u64::MAX` as nothing.
+/// Serializes `u64::MAX` as nothing.
 #[cfg(feature = "serde")]
 mod maybe {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};

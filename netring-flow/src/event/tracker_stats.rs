@@ -7,11 +7,10 @@ use netring_sys::Count;
 use crate::extract::Skip;
 use crate::{EndReason, FragmentStats};
 
-/// What became of every packet and every flow.
+/// The outcome of every packet and every flow.
 ///
-/// `packets = tracked + icmp_errors + untracked.total()`, and
-/// `flows_started = ended.total() + ` [`active_flows`](crate::FlowTracker::active_flows), at any
-/// moment.
+/// `packets = tracked + icmp_errors + untracked.total()`, and `flows_started = ended.total() + `
+/// [`active_flows`](crate::FlowTracker::active_flows), at any moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -20,9 +19,9 @@ pub struct TrackerStats {
     pub packets: u64,
     /// Packets that count in a flow.
     pub tracked: u64,
-    /// Of those, packets that a snap length cut.
+    /// Tracked packets that a snap length cut.
     pub cut: u64,
-    /// Of the tracked packets, those that were malformed on the wire; see
+    /// Tracked packets that were malformed on the wire; see
     /// [`FlowStats::malformed`](crate::FlowStats::malformed).
     pub malformed: u64,
     /// Bytes on the wire of the tracked packets.
@@ -42,8 +41,8 @@ pub struct TrackerStats {
     /// TCP handshakes completed.
     pub flows_established: u64,
     /// TCP connections closed. Each was reported as
-    /// [`FlowEvent::Closed`](crate::FlowEvent::Closed), and is in [`ended`](Self::ended) too once
-    /// it has lingered.
+    /// [`FlowEvent::Closed`](crate::FlowEvent::Closed), and also counts in [`ended`](Self::ended)
+    /// once it has lingered.
     pub flows_closed: u64,
     /// TCP segments with RST or FIN outside their receiver's window, which closed nothing. Each was
     /// reported as [`Anomaly::OutOfWindow`](crate::Anomaly::OutOfWindow).
@@ -58,7 +57,7 @@ pub struct TrackerStats {
     pub time_went_back: u64,
 }
 
-/// One line: packets and flows; of the rest what is not zero.
+/// One line: packets and flows, then every other counter that is not zero.
 impl fmt::Display for TrackerStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [
@@ -142,15 +141,15 @@ pub struct UntrackedStats {
     pub ip_total_length: u64,
     /// Packets whose bytes end before the addresses.
     pub short: u64,
-    /// Packets with more than 31 headers before that of IP.
+    /// Packets with more than 31 headers before the IP header.
     pub too_deep: u64,
     /// Fragments other than the first, whose first was not seen within
     /// [`TrackerConfig::fragment_timeout`](crate::TrackerConfig::fragment_timeout) before or after
     /// them.
     pub fragments: u64,
-    /// Fragments that wait for the first of their packet now. If it comes, they count in its flow
-    /// ([`FragmentStats::followed`]), and otherwise in [`fragments`](Self::fragments), so this
-    /// figure goes up and down. None is left when the source has ended.
+    /// Fragments that are waiting for the first of their packet now. If it arrives, they count in
+    /// its flow ([`FragmentStats::followed`]), otherwise in [`fragments`](Self::fragments), so this
+    /// counter goes up and down. It is 0 when the source has ended.
     pub waiting: u64,
     /// ICMP errors that quote no flow in the table, or nothing readable.
     pub icmp_errors: u64,

@@ -102,14 +102,14 @@ impl fmt::Display for ConnState {
     }
 }
 
-/// Reads the name of a state: [`ConnState::as_str`].
+/// Parses the name of a state: [`ConnState::as_str`].
 impl FromStr for ConnState {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let mut all = Self::ALL.into_iter();
         all.find(|state| state.as_str() == text)
-            .ok_or_else(|| ParseError::new(text, "state of a connection", "SF"))
+            .ok_or_else(|| ParseError::new(text, "connection state", "SF"))
     }
 }
 
@@ -127,7 +127,7 @@ impl TryFrom<String> for ConnState {
     }
 }
 
-/// What one end of a connection has done, in the sense of Zeek.
+/// The state of one end of a connection, in Zeek's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Inactive,
@@ -249,7 +249,7 @@ impl Ends {
         }
     }
 
-    /// Whether both ends have closed; what follows then does not count for the duration.
+    /// Whether both ends have closed; later packets do not count for the duration.
     pub(super) const fn are_closed(&self) -> bool {
         self.closed[0] && self.closed[1]
     }
@@ -263,8 +263,7 @@ impl Ends {
         self.now[of] == End::Reset
     }
 
-    /// Whether this end has only been seen to refuse: it sent a RST after a SYN, and its peer
-    /// nothing.
+    /// Whether this end only refused: it sent a RST after a SYN, and its peer sent nothing.
     pub(super) fn is_aborted_attempt(&self, of: usize) -> bool {
         self.is_reset(of) && self.before[of] == End::SynSent && self.now[1 - of] == End::Inactive
     }
@@ -304,7 +303,7 @@ impl Ends {
     }
 }
 
-/// Whether the initiator sent a SYN, and nothing else that matters before its RST.
+/// Whether the initiator sent a SYN, and nothing else of significance before its RST.
 fn is_attempt_then_reset(letters: &Letters) -> bool {
     let text = letters.as_bytes();
     let text = text.strip_prefix(b"^").unwrap_or(text);
@@ -371,7 +370,7 @@ mod tests {
             ("A", true, "OTH"),
             ("R", true, "OTH"),
             ("ShADFrR", false, "RSTR"),
-            // A FIN and then a RST, which the FIN of the other end answers.
+            // A FIN and then a RST, answered by the FIN of the other end.
             ("ShADFRf", false, "SF"),
             ("", true, "OTH"),
         ] {

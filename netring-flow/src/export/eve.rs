@@ -1,4 +1,4 @@
-//! Suricata's EVE events of flows.
+//! Suricata's EVE flow events.
 
 use super::conn_state::ConnState;
 use super::json::Object;
@@ -7,8 +7,8 @@ use super::{FlowRecord, RecordKind, SideRecord};
 use crate::EndReason;
 use crate::extract::TcpSegment;
 
-/// Writes records as events of Suricata's EVE log, a line of JSON each: `flow`, or two `netflow`,
-/// one for each end that sent.
+/// Writes records as events of Suricata's EVE log, one line of JSON each: a `flow` event, or up to
+/// two `netflow` events, one for each end that sent.
 ///
 #[doc = include_str!("eve/members.md")]
 ///
@@ -56,7 +56,7 @@ impl Eve {
         self
     }
 
-    /// Appends a record as an event `flow`.
+    /// Appends a record as a `flow` event.
     pub fn flow(&self, record: &FlowRecord, out: &mut Vec<u8>) {
         let (first, second) = (&record.initiator, &record.responder);
         let mut event = self.event("flow", record, [first, second], out);
@@ -88,7 +88,7 @@ impl Eve {
         out.push(b'\n');
     }
 
-    /// Appends a record as events `netflow`, one for each end that sent.
+    /// Appends a record as `netflow` events, one for each end that sent.
     pub fn netflow(&self, record: &FlowRecord, out: &mut Vec<u8>) {
         let (first, second) = (&record.initiator, &record.responder);
         for (from, to) in [(first, second), (second, first)] {
@@ -113,7 +113,7 @@ impl Eve {
         }
     }
 
-    /// What all events begin with.
+    /// The start of every event.
     fn event<'a>(
         &self,
         kind: &str,

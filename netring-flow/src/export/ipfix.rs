@@ -16,10 +16,10 @@ const TEMPLATE_SET: u16 = 2;
 
 /// Encodes records as IPFIX messages (RFC 7011) for a collector or a file.
 ///
-/// A flow is one data record with what both ends sent (RFC 5103, the enterprise number 29305), or
-/// two records with [`uniflow`](IpfixBuilder::uniflow). A message holds records until it is full or
-/// [`flush`](Self::flush) is called. Each complete message is given to a function: send it as one
-/// datagram, or append it to a file, which makes a file of RFC 5655.
+/// A flow is one data record for both directions (RFC 5103, the enterprise number 29305), or two
+/// records with [`uniflow`](IpfixBuilder::uniflow). A message holds records until it is full or
+/// [`flush`](Self::flush) is called. Each complete message is passed to a function, which may send
+/// it as one datagram or append it to a file, which then follows RFC 5655.
 ///
 /// ```
 /// use netring_flow::FlowId;
@@ -37,39 +37,39 @@ const TEMPLATE_SET: u16 = 2;
 ///
 /// # Elements
 ///
-/// Two templates, 256 for IPv4 and 257 for IPv6, which takes flows between the two as well, with
-/// the IPv4 address mapped. Reverse elements that some collectors read as the
-/// forward ones come first, so that the forward ones win.
+/// There are two templates: 256 for IPv4, and 257 for IPv6 and for flows between the two, with the
+/// IPv4 address mapped. Some collectors mistake reverse elements for forward ones; those come
+/// first, so that the forward ones win.
 ///
 #[doc = include_str!("ipfix/elements.md")]
 ///
-/// Counters are deltas, which collectors add up: encode the records of flows that ended, or, if
-/// active flows report too, the intervals
+/// Counters are deltas, which collectors add up: encode only the records of ended flows, or use
+/// intervals if active flows report too
 /// ([`FlowRecorder::intervals`](super::FlowRecorder::intervals)).
 #[derive(Debug)]
 pub struct Ipfix {
     settings: IpfixBuilder,
     message: Vec<u8>,
-    /// Where the open data set starts in the message, and its template.
+    /// The start of the open data set in the message, and its template.
     open: Option<(usize, u16)>,
     /// Data records in the message.
     records: u32,
-    /// Data records in all messages before it.
+    /// Data records in all earlier messages.
     sequence: u32,
     /// Data records since the templates were last sent, and the export time then; `None` before the
     /// first time.
     since_templates: Option<(u32, i64)>,
-    /// The export time: that of the latest record.
+    /// The export time: the time of the latest record.
     now: i64,
 }
 
 impl Ipfix {
-    /// An encoder with the default settings.
+    /// Creates an encoder with the default settings.
     pub fn new() -> Self {
         Self::with(IpfixBuilder::new())
     }
 
-    /// Settings to change.
+    /// Returns the settings to change.
     pub const fn builder() -> IpfixBuilder {
         IpfixBuilder::new()
     }
@@ -86,10 +86,10 @@ impl Ipfix {
         }
     }
 
-    /// Adds a record. If it does not fit, the message before it is given to `send` first.
+    /// Adds a record. If it does not fit, the current message is passed to `send` first.
     ///
-    /// The export time of a message is the latest [`FlowRecord::time_ns`] in it; before 1970 it is
-    /// 0, and after 2106 the latest that 32 bits hold.
+    /// The export time of a message is the latest [`FlowRecord::time_ns`] in it; times before 1970
+    /// become 0, and times after 2106 the largest 32-bit value.
     pub fn record(&mut self, record: &FlowRecord, mut send: impl FnMut(&[u8])) {
         let sent = [record.initiator.packets != 0, record.responder.packets != 0];
         if !self.settings.uniflow || sent != [false, true] {
@@ -100,7 +100,7 @@ impl Ipfix {
         }
     }
 
-    /// Completes the message and gives it to `send`, if it holds a record.
+    /// Completes the message and passes it to `send` if it holds a record.
     pub fn flush(&mut self, mut send: impl FnMut(&[u8])) {
         if self.records != 0 {
             self.complete(&mut send);
@@ -150,12 +150,12 @@ impl Ipfix {
         self.records += 1;
     }
 
-    /// Whether templates are to be sent again at this time.
+    /// Whether the templates are due at this time.
     fn templates_due(&self, now: i64) -> bool {
         let Some((records, time)) = self.since_templates else {
             return true;
         };
-        // Also if time goes back, as after a timestamp from the far future.
+        // They are also due if time goes back, for example after a timestamp from the far future.
         let since = now.abs_diff(time);
         let total = records.saturating_add(self.records);
         self.settings
@@ -223,7 +223,7 @@ fn end_reason(record: &FlowRecord) -> u8 {
     }
 }
 
-/// Nanoseconds since 1970 as milliseconds; 0 for a time before.
+/// Nanoseconds since 1970 as milliseconds; 0 for an earlier time.
 fn millis(nanos: i64) -> u64 {
     u64::try_from(nanos.div_euclid(1_000_000)).unwrap_or_default()
 }

@@ -6,7 +6,7 @@ use crate::extract::CommunityId;
 
 /// Writes records as lines of JSON: an object with the fields of [`FlowRecord`], in their order.
 ///
-/// It is what serde writes of a record, without needing the feature.
+/// The output equals that of serde, without needing the feature.
 ///
 /// ```
 /// use netring_flow::export::{FlowRecord, JsonLines};
@@ -25,7 +25,7 @@ use crate::extract::CommunityId;
 pub struct JsonLines(());
 
 impl JsonLines {
-    /// An encoder.
+    /// Creates an encoder.
     pub const fn new() -> Self {
         Self(())
     }
@@ -94,6 +94,13 @@ fn side(mut object: Object<'_>, side: &SideRecord) {
     object.number("retransmitted", side.retransmitted);
     object.number("out_of_order", side.out_of_order);
     object.known("zero_windows", side.zero_windows);
+    if let Some(mpls) = side.mpls {
+        let mut entry = object.object("mpls");
+        entry.number("label", mpls.label.into());
+        entry.number("class", mpls.class.into());
+        entry.boolean("bottom", mpls.bottom);
+        entry.end();
+    }
     object.end();
 }
 
@@ -112,7 +119,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Keys are literals without anything to escape.
+    /// Keys are literals that need no escaping.
     pub(super) fn key(&mut self, key: &'static str) {
         if !self.is_first {
             self.out.push(b',');

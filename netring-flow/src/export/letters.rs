@@ -18,10 +18,11 @@ const ROOM: usize = 46;
 /// retransmission, `g` a gap, `w` a zero window, `i` FIN with RST, `q` SYN with FIN or RST. A
 /// leading `^` means that the initiator was recognized later than the first packet.
 ///
-/// From a [`FlowRecorder`](super::FlowRecorder), `s`, `h`, `f` and `r` are repeated if the sequence
-/// number differs from the last one of the same kind, and `g`, `t` and `w` at 1, 10, 100 … of them,
-/// as in Zeek. From an event alone, each letter occurs once per side. At most 46 letters are kept;
-/// if more happened, the last one is `x`. Zeek's `c` does not occur: checksums are not verified.
+/// A [`FlowRecorder`](super::FlowRecorder) repeats `s`, `h`, `f` and `r` if the sequence number
+/// differs from the last one of the same kind, and `g`, `t` and `w` at the 1st, 10th, 100th …
+/// occurrence, as Zeek does. From an event alone, each letter occurs once per side. At most 46
+/// letters are kept; if more happened, the last one is `x`. Zeek's `c` does not occur: checksums
+/// are not verified.
 ///
 /// Its text has only ASCII letters and `^`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,7 +80,7 @@ impl Letters {
         &self.bytes[..usize::from(self.len)]
     }
 
-    /// Whether there are none, as for protocols other than TCP and UDP.
+    /// Whether there are no letters, as for protocols other than TCP and UDP.
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -111,7 +112,7 @@ impl fmt::Debug for Letters {
     }
 }
 
-/// Reads what letters are displayed as.
+/// Parses the displayed form of letters.
 impl FromStr for Letters {
     type Err = ParseError;
 

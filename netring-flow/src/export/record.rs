@@ -1,5 +1,6 @@
-//! What is reported of a flow.
+//! Flow records.
 
+mod mpls;
 #[cfg(feature = "serde")]
 mod serialized;
 mod side;
@@ -11,10 +12,11 @@ use super::conn_state::{self, ConnState};
 use super::letters::Letters;
 use crate::extract::{CommunityId, FiveTupleKey, Orientation};
 use crate::{EndReason, FlowEvent, FlowId, FlowStats, History};
+pub use mpls::MplsRecord;
 pub use side::SideRecord;
 pub use tunnel::TunnelRecord;
 
-/// A flow for another program: who talked with whom, when, how much, and how it ended.
+/// A flow as reported to other programs: who talked with whom, when, how much, and how it ended.
 ///
 /// # Schema
 ///
@@ -25,8 +27,8 @@ pub use tunnel::TunnelRecord;
 ///
 #[doc = include_str!("record/schema.md")]
 ///
-/// Figures are those since the start of the flow, in reports of active flows too; for intervals,
-/// see [`FlowRecorder::intervals`](super::FlowRecorder::intervals).
+/// Counters run from the start of the flow, in reports of active flows too; for intervals, see
+/// [`FlowRecorder::intervals`](super::FlowRecorder::intervals).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -35,8 +37,8 @@ pub struct FlowRecord {
     pub schema: u32,
     /// Whether the flow ended.
     pub kind: RecordKind,
-    /// Which of several trackers the flow is from, counted from 0: their flows have the same
-    /// numbers. `None` unless it is set, as [`FlowRecorder::worker`](super::FlowRecorder::worker)
+    /// Which of several trackers the flow comes from, counted from 0, because each tracker numbers
+    /// its own flows. `None` unless set, as [`FlowRecorder::worker`](super::FlowRecorder::worker)
     /// does.
     #[cfg_attr(
         feature = "serde",
@@ -55,7 +57,7 @@ pub struct FlowRecord {
         serde(default, skip_serializing_if = "Option::is_none")
     )]
     pub vlan: Option<u16>,
-    /// The VLAN identifier below it, if it is in the key.
+    /// The inner VLAN identifier, if it is in the key.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
@@ -72,8 +74,8 @@ pub struct FlowRecord {
     pub start_ns: i64,
     /// When the last packet was seen, in nanoseconds since 1970 UTC.
     pub end_ns: i64,
-    /// TCP: when the last packet was seen that did not come after both ends had closed, in
-    /// nanoseconds since 1970 UTC: Zeek's duration ends there. From a
+    /// TCP: the time of the last packet seen before both ends had closed, or of the one that closed
+    /// the second, in nanoseconds since 1970 UTC: Zeek's duration ends there. From a
     /// [`FlowRecorder`](super::FlowRecorder) only.
     #[cfg_attr(
         feature = "serde",
@@ -100,14 +102,14 @@ pub struct FlowRecord {
     pub cut: bool,
     /// Whether a packet was malformed.
     pub malformed: bool,
-    /// The first ICMP message. From a [`FlowRecorder`](super::FlowRecorder) only.
+    /// The first ICMP message. Only from a [`FlowRecorder`](super::FlowRecorder).
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
     )]
     pub icmp: Option<IcmpKind>,
     /// TCP: nanoseconds from the SYN to the initiator's first ACK, if neither the SYN nor the
-    /// SYN-ACK was sent again. From a [`FlowRecorder`](super::FlowRecorder) only.
+    /// SYN-ACK was retransmitted. Only from a [`FlowRecorder`](super::FlowRecorder).
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
@@ -160,7 +162,7 @@ impl FlowRecord {
     /// The version of the schema. It changes only if a field is removed or means something else.
     pub const SCHEMA: u32 = 1;
 
-    /// A record of a flow without packets, whose figures the program sets.
+    /// Creates the record of a flow without packets; the program sets its fields.
     pub fn new(flow: FlowId, protocol: u8, initiator: SocketAddr, responder: SocketAddr) -> Self {
         Self {
             schema: Self::SCHEMA,
@@ -190,7 +192,7 @@ impl FlowRecord {
         }
     }
 
-    /// The record of a flow that ended ([`FlowEvent::Ended`]) or reports ([`FlowEvent::Tick`]);
+    /// Creates the record of an ended ([`FlowEvent::Ended`]) or active ([`FlowEvent::Tick`]) flow;
     /// `None` for other events. The report of an active flow has no history.
     pub fn from_event(event: &FlowEvent<FiveTupleKey>) -> Option<Self> {
         let mut record = match event {
@@ -224,16 +226,16 @@ impl FlowRecord {
         Some(record)
     }
 
-    /// What happened since an earlier record of the same flow: counters are those of the interval,
-    /// and the start is the end of `earlier`. Formats that add up records need such intervals if
-    /// active flows report too; [`FlowRecorder::intervals`](super::FlowRecorder::intervals) makes
-    /// them.
+    /// Returns the changes since an earlier record of the same flow: counters cover the interval,
+    /// and the start is the end of `earlier`. Formats in which readers add up records need such
+    /// intervals if active flows report too;
+    /// [`FlowRecorder::intervals`](super::FlowRecorder::intervals) makes them.
     #[must_use]
     pub fn since(mut self, earlier: &Self) -> Self {
         self.start_ns = earlier.end_ns;
         let end = |side: &SideRecord| (side.addr, side.port);
         let mut sides = [&earlier.initiator, &earlier.responder];
-        // The initiator may have been recognized only then.
+        // The initiator may have been recognized since.
         if end(sides[0]) != end(&self.initiator) && end(sides[1]) == end(&self.initiator) {
             sides.reverse();
         }
@@ -242,10 +244,10 @@ impl FlowRecord {
         self
     }
 
-    /// Sets the Community ID, by which other tools' records of the same flow are found. `seed`
-    /// separates domains of identifiers; nearly all tools use 0.
+    /// Sets the Community ID, which joins this record with other tools' records of the same flow.
+    /// `seed` separates domains of identifiers; nearly all tools use 0.
     ///
-    /// That of an ICMP flow depends on its first message, which only the records of a
+    /// The ID of an ICMP flow depends on its first message, which only the records of a
     /// [`FlowRecorder`](super::FlowRecorder) know: see [`FiveTupleKey::icmp_community_id`].
     pub fn set_community_id(&mut self, seed: u16) {
         let (first, second) = (&self.initiator, &self.responder);
@@ -258,8 +260,8 @@ impl FlowRecord {
         });
     }
 
-    /// A number that no other flow of the same trackers has, for formats that have one only. The
-    /// lower 40 bits are those of [`flow`](Self::flow) if there are several trackers.
+    /// A number unique among the flows of the same trackers, for formats with a single number. With
+    /// several trackers, the lower 40 bits are those of [`flow`](Self::flow).
     pub(super) fn number(&self) -> u64 {
         match self.worker {
             None | Some(0) => self.flow.get(),
@@ -297,7 +299,7 @@ impl FlowRecord {
         self.responder.set_stats(stats.by_responder());
     }
 
-    /// Sets the history of the tracker, and what follows from it.
+    /// Sets the tracker's history, and the fields that follow from it.
     fn set_history(&mut self, history: History) {
         let sides = [&mut self.initiator, &mut self.responder];
         match self.protocol {

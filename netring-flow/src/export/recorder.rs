@@ -13,21 +13,22 @@ use crate::visitor::{FlowVisitor, Segment, WaitedFragments};
 use crate::{FlowEvent, FlowId};
 use observed::Observed;
 
-/// Makes the record of each flow that ends or reports, with all that its segments say.
+/// Makes a record of each flow that ends or reports, using all its segments.
 ///
-/// It is a [`FlowVisitor`]; give it to a tracker in place of a `Vec<FlowEvent>`, and take the
+/// It is a [`FlowVisitor`]: pass it to a tracker instead of a `Vec<FlowEvent>`, and take the
 /// records between batches. It keeps about 600 bytes per active flow, and allocates once per flow,
 /// not per packet.
 ///
-/// Beyond the tracker's statistics it knows
+/// Beyond the tracker's statistics it records
 /// - Zeek's history with repeated letters, and the state of the connection by Zeek's rules;
-/// - bytes by sequence number, and bytes that were acknowledged and never seen;
+/// - bytes by sequence number, and bytes that were acknowledged but never seen;
 /// - all TCP flags, zero windows, and the round-trip time of the handshake;
 /// - bytes of IP packets, and the type and code of the first ICMP message.
 ///
 /// A RST or FIN that its receiver would not accept
 /// ([`Anomaly::OutOfWindow`](crate::Anomaly::OutOfWindow)) changes neither state nor history,
-/// unlike in Zeek, so a forged one does not close a connection.
+/// unlike in Zeek, so a forged one does not close a connection. A FIN counts once its receiver
+/// acknowledges it.
 ///
 /// ```
 /// use netring_flow::FlowTracker;
@@ -61,7 +62,7 @@ pub struct FlowRecorder {
 }
 
 impl FlowRecorder {
-    /// A recorder for one tracker.
+    /// Creates a recorder for one tracker.
     pub fn new() -> Self {
         Self::default()
     }
@@ -73,19 +74,19 @@ impl FlowRecorder {
         self
     }
 
-    /// Sets the number of the worker in each record. Use it if records of several trackers come
-    /// together: their flows are numbered independently. Default: none.
+    /// Sets the number of the worker in each record. Use it if records of several trackers are
+    /// merged: each numbers its own flows. Default: none.
     #[must_use]
     pub fn worker(mut self, worker: u16) -> Self {
         self.worker = Some(worker);
         self
     }
 
-    /// Makes each record that of an interval: of what happened since the last record of its flow,
-    /// by [`FlowRecord::since`]. Collectors that add up records, as those of IPFIX do, need that if
-    /// active flows report ([`Timeouts::active`](crate::Timeouts::active)). The recorder then keeps
-    /// the last record of each flow that reported. Default: off, so each record is that of the
-    /// whole flow so far.
+    /// Makes each record cover an interval, the time since the last record of its flow; see
+    /// [`FlowRecord::since`]. Collectors that add up records, such as those of IPFIX, need
+    /// intervals if active flows report ([`Timeouts::active`](crate::Timeouts::active)). The
+    /// recorder then keeps the last record of each flow that reported. Default: off, so each record
+    /// covers the whole flow so far.
     #[must_use]
     pub fn intervals(mut self, intervals: bool) -> Self {
         self.intervals = intervals;

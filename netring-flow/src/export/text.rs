@@ -85,7 +85,7 @@ pub(super) fn hex(out: &mut Vec<u8>, byte: u8) {
     }
 }
 
-/// Year, month, day, hour, minute and second in UTC of a time in seconds since 1970.
+/// The UTC year, month, day, hour, minute and second of a time in seconds since 1970.
 pub(super) fn civil(seconds: i64) -> [i64; 6] {
     let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     // Years begin in March, so that leap days end them; eras of 400 years begin in 0000.

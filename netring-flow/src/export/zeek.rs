@@ -13,11 +13,11 @@ use crate::extract::icmp_counterpart;
 use uid::Uid;
 
 /// Writes records as Zeek's `conn.log`: tab-separated with header lines, as `zeek-cut` and other
-/// readers expect it, or as lines of JSON.
+/// readers expect, or as lines of JSON.
 ///
 #[doc = include_str!("zeek/fields.md")]
 ///
-/// Records of a [`FlowRecorder`](super::FlowRecorder) have all of it. Zeek writes a line when a
+/// Records of a [`FlowRecorder`](super::FlowRecorder) fill all columns. Zeek writes a line when a
 /// connection ends: leave out the records of active flows
 /// ([`RecordKind::Active`](super::RecordKind::Active)) to do the same.
 ///
@@ -89,8 +89,8 @@ impl ConnLog {
         self
     }
 
-    /// Sets the number that `uid` depends on beside the flow and its start. Trackers whose logs are
-    /// merged need different ones. Default: 0.
+    /// Sets a number that goes into `uid` along with the flow and its start. Trackers whose logs
+    /// are merged need different ones. Default: 0.
     #[must_use]
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -117,10 +117,9 @@ impl ConnLog {
         self
     }
 
-    /// Appends the header lines of a tab-separated log that is opened at this time; they say it in
-    /// UTC.
+    /// Appends the header lines of a tab-separated log opened at this time, which they give in UTC.
     pub fn header(&self, opened: Timestamp, out: &mut Vec<u8>) {
-        // The separator is written as it is escaped, after a space.
+        // The separator is written escaped, after a space.
         out.extend_from_slice(b"#separator \\x09\n#set_separator\t,\n");
         out.extend_from_slice(b"#empty_field\t(empty)\n#unset_field\t-\n#path\tconn\n");
         stamp("#open", opened, out);
@@ -137,7 +136,7 @@ impl ConnLog {
         out.push(b'\n');
     }
 
-    /// Appends the last line of a tab-separated log that is closed at this time.
+    /// Appends the last line of a tab-separated log closed at this time.
     pub fn footer(&self, closed: Timestamp, out: &mut Vec<u8>) {
         stamp("#close", closed, out);
     }
@@ -192,8 +191,8 @@ impl ConnLog {
         out.push(b'\n');
     }
 
-    /// Appends a record as a line of JSON: the same names, times as numbers of seconds, and no
-    /// fields that are unset.
+    /// Appends a record as a line of JSON: the same names, times as numbers of seconds, and unset
+    /// fields omitted.
     pub fn json(&self, record: &FlowRecord, out: &mut Vec<u8>) {
         let row = Row::of(record);
         let mut object = Object::new(out);
@@ -253,7 +252,7 @@ impl ConnLog {
     }
 }
 
-/// Values that both forms have.
+/// Values common to both forms.
 struct Row {
     /// In microseconds, which is Zeek's resolution.
     start: i64,
@@ -273,7 +272,7 @@ impl Row {
         let is_icmp = matches!(record.protocol, 1 | 58);
         let bytes = ends.map(|end| match end.stream_bytes {
             Some(bytes) => bytes,
-            // What follows the IP header of a flow without ports has the ICMP header in it.
+            // The bytes after the IP header of a flow without ports include the ICMP header.
             None if is_icmp => end
                 .payload_bytes
                 .saturating_sub(end.packets.saturating_mul(8)),

@@ -7,14 +7,14 @@ use crate::parse::{self, Rules};
 
 /// Flows by protocol, addresses and ports; both directions are one flow.
 ///
-/// It reads Ethernet, raw IP, BSD loopback, Linux "cooked" captures, PPP, Cisco HDLC, PFLOG and
-/// NFLOG; VLAN tags in the bytes and beside them; MPLS, PPPoE and SNAP; IPv4 with options, IPv6
-/// with extension headers. TCP, UDP and SCTP have ports; a flow of any other protocol has port 0 at
-/// both ends. Tunnels are looked into on request ([`with_tunnels`](Self::with_tunnels)).
+/// It reads Ethernet, raw IP, BSD loopback, Linux "cooked" captures, PPP, Cisco HDLC, frame relay,
+/// IP over InfiniBand, IPNET, PFLOG, NFLOG, and the frames of Juniper routers; VLAN tags in the
+/// bytes and in the metadata; MPLS, PPPoE, SNAP, FabricPath, and unencrypted MACsec; IPv4 with
+/// options, IPv6 with extension headers. TCP, UDP and SCTP have ports; a flow of any other protocol
+/// has port 0 at both ends. It looks into tunnels on request ([`with_tunnels`](Self::with_tunnels)).
 ///
 /// Every packet with a valid IP header belongs to a flow, except ICMP errors and fragments whose
-/// first was not seen.
-/// If it ends before its ports, or a snap length cut it there, they are
+/// first was not seen. If a packet ends before its ports, or a snap length cut it there, they are
 /// [unknown](FiveTupleKey::ports_known); if an IPv6 header chain ends early, the protocol is the
 /// last one known. IPv4 total length 0, and IPv6 payload length 0 if anything can follow, mean the
 /// length of the frame, as in segments that a network card has yet to split (TSO, BIG TCP).
@@ -51,7 +51,7 @@ impl FiveTuple {
 
     /// Puts the identifiers of up to two VLAN tags in the key, the outermost first. Default: off.
     ///
-    /// If tunnels are looked into, they are those of the innermost frame with an Ethernet header.
+    /// With tunnels, the tags are those of the innermost frame with an Ethernet header.
     #[must_use]
     pub const fn with_vlan(mut self) -> Self {
         self.rules.vlan = true;
@@ -62,7 +62,7 @@ impl FiveTuple {
     /// length of the whole frame. Default: [`Tunnels::none`].
     ///
     /// If nothing inside is a readable IP packet (ARP over VXLAN, or a snap length that cut it
-    /// off), the packet counts in the flow that carries it, as without tunnels.
+    /// off), the packet counts in the outer flow, as without tunnels.
     ///
     /// ```
     /// use netring_flow::extract::{FiveTuple, Tunnels};
@@ -80,7 +80,7 @@ impl FiveTuple {
     /// PPPoE ([`FiveTupleKey::tunnel`], [`FiveTupleKey::tunnel_id`]). Default: off; equal addresses
     /// in two networks are then one flow.
     ///
-    /// The TEIDs of GTP-U differ by direction: each direction is then a flow of its own.
+    /// GTP-U TEIDs differ by direction, so each direction is then a separate flow.
     #[must_use]
     pub const fn with_tunnel_id(mut self) -> Self {
         self.rules.tunnel = true;

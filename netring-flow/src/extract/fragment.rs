@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Piece {
-    /// All of it, also if an IPv6 fragment header says so (an atomic fragment, RFC 6946).
+    /// All of it, including an atomic fragment of IPv6 (RFC 6946).
     #[default]
     Whole,
     /// The first of several fragments, which has the transport header.
@@ -14,20 +14,20 @@ pub enum Piece {
     /// A fragment other than the first. It has no header of its own: its flow is that of the first
     /// fragment.
     Later,
-    /// A fragment of either kind that is kept to put its packet together. It has no payload: that
-    /// comes with the packet. See [`TrackerConfig::defragment`](crate::TrackerConfig::defragment).
+    /// A fragment of either kind that is kept for reassembly. It has no payload, which comes with
+    /// the packet. See [`TrackerConfig::defragment`](crate::TrackerConfig::defragment).
     Held,
     /// The fragment that completes its packet. It has the transport header and the payload of the
     /// whole packet.
     PutTogether,
 }
 
-/// The IP packet that a fragment is a part of: what all its fragments share, and those of no other
-/// packet in flight.
+/// The identity of the IP packet that a fragment belongs to, shared by all its fragments and by no
+/// other packet in flight.
 ///
-/// For IPv4 that is source, destination, protocol and identification (RFC 791), for IPv6 source,
-/// destination and identification (RFC 8200), and the VLANs and the tunnel that are in the key of
-/// its flow. 56 bytes.
+/// For IPv4: source, destination, protocol and identification (RFC 791). For IPv6: source,
+/// destination and identification (RFC 8200). In both cases also the VLANs and the tunnel in its
+/// flow's key. 56 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Datagram {
     source: [u64; 2],
@@ -94,25 +94,25 @@ impl Datagram {
     }
 }
 
-/// A fragment of an IP packet: what an extractor reads from it.
+/// A fragment of an IP packet, as read by an extractor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fragment {
-    /// The packet that it is a part of.
+    /// The packet that it belongs to.
     pub datagram: Datagram,
-    /// The protocol number in its own header: that of the packet for IPv4; for IPv6 the next header
-    /// of the fragment header, which counts in the first fragment only.
+    /// The protocol number in its own header: for IPv4, the protocol of the packet; for IPv6, the
+    /// next header of the fragment header, which is valid in the first fragment only.
     pub protocol: u8,
     /// Where it belongs in the packet's payload, in bytes: a multiple of 8; 0 for the first.
     pub offset: u32,
-    /// Its bytes of that payload on the wire.
+    /// The length of its part of the payload on the wire, in bytes.
     pub len: u32,
-    /// Where they start in [`Packet::data`](netring_sys::Packet::data).
+    /// Where that part starts in [`Packet::data`](netring_sys::Packet::data).
     pub start: u32,
     /// Whether more fragments follow.
     pub more: bool,
-    /// Whether it is cut so that a filter that reads single fragments misses the transport header
-    /// (RFC 1858, RFC 3128): a first fragment without the whole TCP, UDP or SCTP header, or a TCP
-    /// fragment that starts 8 bytes into its header.
+    /// Whether it splits the transport header so that a filter that reads single fragments misses
+    /// it (RFC 1858, RFC 3128): a first fragment without the whole TCP, UDP or SCTP header, or a
+    /// TCP fragment that starts 8 bytes into its header.
     pub tiny: bool,
     /// The packet's length exceeds that of the frame.
     pub malformed: bool,

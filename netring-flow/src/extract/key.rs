@@ -18,7 +18,7 @@ pub(crate) use community_id::icmp_counterpart;
 /// `a` is the lower of the two ends: by the address's bytes, then by port. 48 bytes. Keys order by
 /// their addresses, then by ports, protocol and tunnel, then by identifiers.
 ///
-/// It is displayed as `tcp 192.0.2.1:80 192.0.2.9:40000`, and read from that.
+/// It is displayed as `tcp 192.0.2.1:80 192.0.2.9:40000`, and parses from the same text.
 ///
 /// ```
 /// use netring_flow::extract::FiveTupleKey;
@@ -147,8 +147,8 @@ impl FiveTupleKey {
     /// Whether the ports were readable, or the protocol has none.
     ///
     /// TCP, UDP and SCTP packets that end before their ports, or that a snap length cut there, form
-    /// a flow of their own. Its ports are 0 and unknown: it is not the flow of port 0, and is
-    /// displayed with `-` for the ports.
+    /// a separate flow with unknown ports. It differs from the flow of port 0, and is displayed
+    /// with `-` for the ports.
     ///
     /// ```
     /// use netring_flow::extract::{Extract, FiveTuple};

@@ -11,7 +11,7 @@
 #[non_exhaustive]
 pub enum TunnelKind {
     /// GRE with any of its options (RFC 2784, 2890, 1701) over IP, Ethernet (NVGRE too), MPLS or
-    /// PPP, and that of PPTP (RFC 2637). Its identifier is the key, of which NVGRE has the VSID in
+    /// PPP, and that of PPTP (RFC 2637). Its identifier is the key, which in NVGRE has the VSID in
     /// the upper 24 bits; PPTP has none, because its call identifiers differ by direction.
     Gre = 1,
     /// Mirrored frames in GRE: ERSPAN type I, II and III. Its identifier is the session; type I
@@ -30,8 +30,8 @@ pub enum TunnelKind {
     /// IPv6 in UDP (RFC 4380). It has no identifier.
     Teredo = 8,
     /// MPLS in IP or GRE, and Ethernet behind an MPLS pseudowire's control word (RFC 4448). Labels
-    /// differ by direction and hop, so they are no identifier. IP right behind the labels of a
-    /// frame is always read.
+    /// differ by direction and hop, so they do not serve as identifiers. IP directly after the
+    /// labels of a frame is always read.
     Mpls = 9,
     /// A PPPoE session, which is always looked into. Its identifier is the session.
     Pppoe = 10,
@@ -55,7 +55,7 @@ impl TunnelKind {
         1 << self as u8
     }
 
-    /// Its name, as it is displayed.
+    /// The displayed name.
     pub(crate) const fn name(self) -> &'static str {
         Self::ALL[self as usize - 1].1
     }
@@ -66,7 +66,7 @@ impl TunnelKind {
     }
 }
 
-/// Its name, as it is in the text of a key: `vxlan`.
+/// The name in the text of a key: `vxlan`.
 impl std::fmt::Display for TunnelKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(self.name())
@@ -107,7 +107,7 @@ const IN_UDP: u16 = TunnelKind::Vxlan.bit()
     | TunnelKind::Teredo.bit();
 
 impl Tunnels {
-    /// No kind: a tunnel's packets are a flow between its ends.
+    /// Looks into no tunnels: a tunnel's packets are a flow between its ends.
     pub const fn none() -> Self {
         Self {
             kinds: 0,
@@ -122,30 +122,30 @@ impl Tunnels {
         }
     }
 
-    /// All kinds.
+    /// Looks into all kinds.
     pub const fn all() -> Self {
         let mut tunnels = Self::none();
         tunnels.kinds = !0;
         tunnels
     }
 
-    /// This kind too.
+    /// Adds this kind.
     #[must_use]
     pub const fn with(mut self, kind: TunnelKind) -> Self {
         self.kinds |= kind.bit();
         self
     }
 
-    /// Not this kind.
+    /// Removes this kind.
     #[must_use]
     pub const fn without(mut self, kind: TunnelKind) -> Self {
         self.kinds &= !kind.bit();
         self
     }
 
-    /// How many tunnels are looked into one inside another, all kinds together. Default: 4.
+    /// Sets the maximum depth of nested tunnels, of all kinds together. Default: 4.
     ///
-    /// A packet with more counts in the flow of the innermost tunnel that was reached, and in
+    /// A packet with more tunnels counts in the flow of the innermost one that was reached, and in
     /// [`TrackerStats::too_deep`](crate::TrackerStats::too_deep). Whatever the depth, no more than
     /// 32 headers are read.
     #[must_use]
@@ -154,9 +154,9 @@ impl Tunnels {
         self
     }
 
-    /// The UDP port of a kind. Defaults, by IANA: 4789 for VXLAN, 6081 for Geneve, 2152 for GTP-U,
-    /// 3544 for Teredo. VXLAN is recognized on 4790 (VXLAN-GPE) too. No other kind has a port, and
-    /// for those nothing changes.
+    /// Sets the UDP port of a kind. Defaults, assigned by IANA: 4789 for VXLAN, 6081 for Geneve,
+    /// 2152 for GTP-U, 3544 for Teredo. VXLAN is also recognized on 4790 (VXLAN-GPE). For other
+    /// kinds, which have no port, this has no effect.
     #[must_use]
     pub const fn port(mut self, kind: TunnelKind, port: u16) -> Self {
         match kind {
@@ -201,8 +201,7 @@ impl Tunnels {
         }
     }
 
-    /// The same, not inlined: where the ports are looked at in a loop, the compiler would copy them
-    /// all before it.
+    /// The same, not inlined: in front of a loop over the ports, the compiler would copy them all.
     #[inline(never)]
     pub(crate) const fn find(&self, source: u16, destination: u16) -> Option<TunnelKind> {
         self.of_ports(source, destination)

@@ -53,7 +53,7 @@ fn v6(part: Part<'_>) -> Option<Fragment> {
     let found = v6_chain::fragment(header.protocol, rest.up_to(len))?;
     let (protocol, body) = (found.protocol, found.body);
     let tiny = match v6_chain::follow(protocol, body) {
-        // RFC 7112: all headers have to be in the first fragment.
+        // RFC 7112: all headers must be in the first fragment.
         Ok(chain) if found.offset == 0 => {
             chain.broken == Some(Broken::Malformed) || is_tiny(chain.protocol, 0, chain.body.wire)
         }

@@ -73,8 +73,8 @@ fn v6(quote: &[u8], tags: u64) -> Option<(TransportHeader, (FiveTupleKey, Orient
     Some((quoted, key))
 }
 
-/// What is quoted after an IP header that states this length. Some systems change the length before
-/// they quote it, so it may be too small.
+/// The bytes quoted after an IP header that states this length. Some systems change the length
+/// before quoting it, so it may be too small.
 fn part(data: &[u8], len: usize) -> Part<'_> {
     Part {
         data,
@@ -84,8 +84,8 @@ fn part(data: &[u8], len: usize) -> Part<'_> {
     }
 }
 
-/// The ports of the quoted packet, or that it had none. `None` if they are cut off: the flow is
-/// then unknown.
+/// The ports of the quoted packet; 0 if its protocol has none. `None` if they are cut off: the flow
+/// is then unknown.
 fn ports(protocol: u8, body: Part<'_>) -> Option<TransportHeader> {
     let is_whole = body.wire == body.data.len();
     match transport::ports(body.data) {

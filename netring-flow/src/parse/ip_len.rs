@@ -1,5 +1,4 @@
-//! The length of an IP packet, for those who need it: it is not part of what every packet is read
-//! for.
+//! The length of an IP packet, read separately because only some visitors need it.
 
 use netring_sys::Packet;
 
@@ -12,7 +11,7 @@ pub(crate) fn ip_len(packet: &Packet<'_>) -> Option<u32> {
     layers::walk(packet, |version, part, _| of(version, part)).ok()
 }
 
-/// The same of the IP packet whose flow [`packet`](super::packet) returns.
+/// The same for the IP packet of the flow that [`packet`](super::packet) returns.
 pub(crate) fn innermost_ip_len(packet: &Packet<'_>, rules: Rules) -> Option<u32> {
     if rules.tunnels.is_none() {
         return ip_len(packet);
@@ -40,8 +39,8 @@ fn of(version: Version, part: Part<'_>) -> Result<u32, Skip> {
             Some(40 + header.payload_len).filter(|_| header.payload_len != 0)
         }
     };
-    // Without a length, as of a jumbogram or a segment that a card has yet to split, it is that of
-    // the frame.
+    // A packet without a length, such as a jumbogram or a segment that a card has yet to split, has
+    // the length of the frame.
     let len = stated.unwrap_or(part.wire).min(part.wire);
     u32::try_from(len).map_err(|_| Skip::IpTotalLength)
 }
@@ -62,7 +61,7 @@ mod tests {
         frame[12..14].copy_from_slice(&[8, 0]);
         frame[14..18].copy_from_slice(&[0x45, 0, 0, 33]);
         assert_eq!(len(&frame, LinkType::ETHERNET), Some(33));
-        // More than there is, and 0 for as much as there is.
+        // A length beyond the frame, and 0 for the length of the frame.
         for total in [200, 0] {
             frame[17] = total;
             assert_eq!(len(&frame, LinkType::ETHERNET), Some(46));

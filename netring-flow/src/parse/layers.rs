@@ -6,14 +6,14 @@
 use netring_sys::{LinkType, Packet};
 
 use super::tunnel::{self, Inside};
-use super::{Layer, Part, Version, ip, link, nflog};
+use super::{Layer, Part, Version, frame_relay, ip, juniper, link, macsec, nflog};
 use crate::extract::{Skip, TunnelKind, Tunnels};
 
 /// The maximum number of headers read from a packet, from the link layer to IP inclusive. Each VLAN
 /// tag and each MPLS label counts as one. A packet that nests deeper is [`Skip::TooDeep`].
 pub(super) const MAX_LAYERS: u8 = 32;
 
-/// What comes before an IP header: VLAN tags, and the innermost tunnel.
+/// The layers before an IP header: VLAN tags, and the innermost tunnel.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Tags {
     pub(super) vlans: Vlans,
@@ -51,13 +51,19 @@ impl Tags {
     /// No tags, as encoded in a key.
     pub(super) const NONE: u64 = 0;
 
-    /// Takes note of a tunnel. The tags before a frame of its own are those of another network.
+    /// Notes a tunnel. The tags before an inner frame belong to another network.
     #[inline]
     pub(super) fn enter(&mut self, kind: TunnelKind, id: u32, layer: Layer) {
         if layer == Layer::Ethernet {
-            self.vlans = Vlans::default();
+            self.restart();
         }
         self.tunnel = Some((kind, id));
+    }
+
+    /// Forgets the tags of the frames outside.
+    #[inline]
+    const fn restart(&mut self) {
+        self.vlans = Vlans(0);
     }
 }
 
@@ -69,7 +75,7 @@ pub(super) struct Reached<'a> {
     pub(super) tags: Tags,
     /// How many tunnels are before it.
     pub(super) depth: u8,
-    /// It is in the first fragment of a packet, which may not hold all of it.
+    /// It is in the first fragment of a packet, which may be incomplete.
     pub(super) is_in_fragment: bool,
     /// There are more tunnels inside.
     pub(super) is_too_deep: bool,
@@ -137,7 +143,8 @@ impl<'a> Walk<'a> {
                 }
                 Layer::Mpls => link::label(part)?,
                 layer => {
-                    // A copy, for what a function gets a reference to is in memory from then on.
+                    // A copy: a value whose reference is passed to a function must live in memory
+                    // from then on.
                     let (mut rest, mut seen) = (*part, *tags);
                     let next = seldom(layer, &mut rest, &mut seen, tunnels)?;
                     (*part, *tags) = (rest, seen);
@@ -148,7 +155,7 @@ impl<'a> Walk<'a> {
         Err(Skip::TooDeep)
     }
 
-    /// Goes on into a tunnel, if that is not one too many.
+    /// Enters a tunnel, unless the depth is exhausted.
     fn enter(&mut self, inside: &Inside<'a>, most: u8) -> bool {
         let reached = &mut self.reached;
         if reached.depth >= most {
@@ -164,8 +171,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Walks to the IP header and returns what `read` makes of the bytes from there on and of the tags
-/// on the way.
+/// Walks to the IP header and returns the result of `read` for the bytes from there on and the tags
+/// before it.
 pub(super) fn walk<'a, T>(
     packet: &Packet<'a>,
     read: impl FnOnce(Version, Part<'a>, Tags) -> Result<T, Skip>,
@@ -202,7 +209,7 @@ pub(super) fn innermost<'a>(
     }
 }
 
-const fn outermost(link_type: LinkType) -> Result<Layer, Skip> {
+pub(super) const fn outermost(link_type: LinkType) -> Result<Layer, Skip> {
     Ok(match link_type {
         LinkType::ETHERNET => Layer::Ethernet,
         LinkType::RAW_IP | LinkType::DLT_RAW | LinkType::DLT_RAW_OPENBSD => Layer::Ip,
@@ -216,8 +223,24 @@ const fn outermost(link_type: LinkType) -> Result<Layer, Skip> {
         LinkType::C_HDLC => Layer::CiscoHdlc,
         LinkType::PFLOG => Layer::Pflog,
         LinkType::NFLOG => Layer::Nflog,
+        LinkType::FRELAY => Layer::FrameRelay,
+        LinkType::IPNET => Layer::Ipnet,
+        LinkType::IPOIB => Layer::InfiniBand,
+        LinkType::JUNIPER_ETHER => Layer::JuniperEthernet,
+        LinkType::JUNIPER_PPP => Layer::JuniperPpp,
+        LinkType::JUNIPER_FRELAY => Layer::JuniperFrameRelay,
+        LinkType::JUNIPER_CHDLC => Layer::JuniperHdlc,
         _ => return Err(Skip::LinkType),
     })
+}
+
+/// Strips one link layer header of any kind, and returns the layer that follows.
+pub(super) fn next(layer: Layer, part: &mut Part<'_>) -> Result<Layer, Skip> {
+    match layer {
+        Layer::Ethernet => link::ethernet(part),
+        Layer::Vlan => link::vlan(part).map(|(next, _)| next),
+        layer => seldom(layer, part, &mut Tags::default(), &Tunnels::none()),
+    }
 }
 
 /// Takes a header off that few packets have, and returns the layer that follows.
@@ -250,6 +273,18 @@ fn seldom(
         Layer::Cooked2 => link::cooked2(part),
         Layer::Pflog => link::pflog(part),
         Layer::Nflog => nflog::payload(part),
+        Layer::FrameRelay => frame_relay::frame(part),
+        Layer::Ipnet => link::ipnet(part),
+        Layer::InfiniBand => link::infiniband(part),
+        Layer::JuniperEthernet => juniper::header(part, Layer::Ethernet),
+        Layer::JuniperPpp => juniper::header(part, Layer::Hdlc),
+        Layer::JuniperFrameRelay => juniper::header(part, Layer::FrameRelay),
+        Layer::JuniperHdlc => juniper::header(part, Layer::CiscoHdlc),
+        Layer::Macsec => macsec::tag(part),
+        Layer::FabricPath => {
+            tags.restart();
+            link::fabric_path(part)
+        }
         // Unreachable: the walk takes these steps itself.
         Layer::Ethernet | Layer::Vlan | Layer::Mpls | Layer::V4 | Layer::V6 | Layer::Ip => {
             Ok(layer)

@@ -6,7 +6,7 @@ use super::{Layer, Part, be16};
 use crate::extract::Skip;
 
 /// The layer that follows. The header is taken off the part.
-type Step = Result<Layer, Skip>;
+pub(super) type Step = Result<Layer, Skip>;
 
 /// Two addresses and an EtherType.
 pub(super) const ETHERNET_LEN: usize = 14;
@@ -22,8 +22,11 @@ const VLAN_OLD_3: u16 = 0x9300;
 const MPLS: u16 = 0x8847;
 const MPLS_MULTICAST: u16 = 0x8848;
 const PPPOE_SESSION: u16 = 0x8864;
+const MACSEC: u16 = 0x88e5;
+/// Of Cisco: a frame in a frame.
+const FABRIC_PATH: u16 = 0x8903;
 /// Below this value the field is a length, and LLC follows.
-const SMALLEST_TYPE: u16 = 0x0600;
+pub(super) const SMALLEST_TYPE: u16 = 0x0600;
 /// The protocol number that marks LLC in "cooked" captures.
 const COOKED_LLC: u16 = 4;
 /// The hardware type of netlink, whose protocol field is not an EtherType.
@@ -36,7 +39,7 @@ const CISCO: [u8; 2] = [0x0f, 0x8f];
 /// The shortest header that any version of `pf` wrote to its log.
 const PFLOG_SHORTEST: usize = 45;
 
-/// The EtherType of a frame without a tag beside its bytes, and what follows it.
+/// The EtherType of a frame without a tag in its metadata, and the bytes after it.
 #[inline]
 pub(super) fn untagged<'a>(packet: &Packet<'a>) -> Option<(u16, Part<'a>)> {
     if packet.link_type() != LinkType::ETHERNET || packet.vlan().is_some() {
@@ -66,6 +69,8 @@ pub(super) const fn above(ether_type: u16) -> Step {
         VLAN | VLAN_SERVICE | VLAN_OLD | VLAN_OLD_2 | VLAN_OLD_3 => Layer::Vlan,
         MPLS | MPLS_MULTICAST => Layer::Mpls,
         PPPOE_SESSION => Layer::Pppoe,
+        MACSEC => Layer::Macsec,
+        FABRIC_PATH => Layer::FabricPath,
         ..SMALLEST_TYPE => Layer::Llc,
         _ => return Err(Skip::NotIp),
     })
@@ -117,6 +122,34 @@ const fn of_family(family: u32) -> Step {
         10 | 24 | 28 | 30 => Ok(Layer::V6),
         _ => Err(Skip::NotIp),
     }
+}
+
+/// Solaris: a version, an address family of that system, and 22 bytes of facts.
+pub(super) fn ipnet(part: &mut Part<'_>) -> Step {
+    let [1 | 2, family, ..] = part.take::<24>()? else {
+        return Err(Skip::NotIp);
+    };
+    match family {
+        2 => Ok(Layer::V4),
+        26 => Ok(Layer::V6),
+        _ => Err(Skip::NotIp),
+    }
+}
+
+/// IP over InfiniBand (RFC 4391): the place of the global route header, an EtherType and two
+/// reserved bytes.
+pub(super) fn infiniband(part: &mut Part<'_>) -> Step {
+    let header = part.take::<44>()?;
+    match u16::from_be_bytes([header[40], header[41]]) {
+        ..SMALLEST_TYPE => Err(Skip::NotIp),
+        ether_type => above(ether_type),
+    }
+}
+
+/// A forwarding tag and a TTL; the frame of a host follows.
+pub(super) fn fabric_path(part: &mut Part<'_>) -> Step {
+    part.take::<2>()?;
+    Ok(Layer::Ethernet)
 }
 
 /// A header that starts with its length, excluding the padding to four bytes, and the address

@@ -67,7 +67,7 @@ fn next_ip<'a>(
     tags: &mut Tags,
     left: &mut u8,
 ) -> Option<Ip<'a>> {
-    // The two most usual ways are one step each.
+    // The two most frequent paths are one step each.
     if layer == Layer::Ethernet
         && let Some(ip) = plain::framed_v4(part)
     {

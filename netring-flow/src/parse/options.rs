@@ -1,5 +1,5 @@
-//! What only few TCP headers need: the options of a SYN, and the urgent pointer. They are read
-//! separately, so that the other packets need no field for them.
+//! Fields that few TCP headers need: the options of a SYN, and the urgent pointer. They are read
+//! separately, so that other packets carry no field for them.
 
 use netring_sys::Packet;
 

@@ -29,8 +29,8 @@ struct Body<'a> {
     start: usize,
 }
 
-/// Where the body of a usual IP packet is, for [`nested`](super::nested). That gets this instead of
-/// the bytes: a caller that keeps those for it has them in memory for every packet.
+/// Where a usual IP packet's body is, for [`nested`](super::nested). It gets this instead of the
+/// bytes: a caller that keeps the bytes would have them in memory for every packet.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     /// Where it starts in the packet's bytes.
@@ -39,8 +39,8 @@ pub(super) struct Place {
     pub(super) wire: u32,
 }
 
-/// What else [`nested`](super::nested) has to know of such a packet, and of what precedes it. It is
-/// passed in one register.
+/// The facts about such a packet and the layers before it that [`nested`](super::nested) needs
+/// beside its place, passed in one register.
 #[derive(Clone, Copy)]
 pub(super) struct Before {
     pub(super) vlans: Vlans,
@@ -65,8 +65,8 @@ pub(super) fn v4(part: Part<'_>) -> Option<Usual<'_, u32>> {
     }
 }
 
-/// Reads the header of an Ethernet frame and that of an IPv4 packet without options behind it.
-/// `None` if that is not what is there, or needs the general path.
+/// Reads the header of an Ethernet frame, and of the IPv4 packet in it. `None` if it is anything
+/// else, has options, or needs the general path.
 #[inline(always)]
 pub(super) fn framed_v4(part: Part<'_>) -> Option<Usual<'_, u32>> {
     let (frame, data) = part.data.split_first_chunk::<ETHERNET_LEN>()?;
@@ -123,8 +123,8 @@ pub(super) fn v6(part: Part<'_>) -> Option<Usual<'_, [u64; 2]>> {
     })
 }
 
-/// A flow. Otherwise the packet needs the general path or may carry a tunnel; the error is the kind
-/// if that is in UDP.
+/// Returns the flow. Otherwise the packet needs the general path or may carry a tunnel; the error
+/// is the kind of a tunnel in UDP.
 type Found = Result<Extracted<FiveTupleKey>, Option<TunnelKind>>;
 
 impl Usual<'_, u32> {
@@ -165,7 +165,7 @@ impl<'a, A: Copy> Usual<'a, A> {
         Part { data, wire, start }
     }
 
-    /// It, for [`nested`](super::nested).
+    /// The facts that [`nested`](super::nested) needs about it and the layers before it.
     #[inline(always)]
     pub(super) fn before(
         &self,

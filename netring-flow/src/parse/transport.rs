@@ -24,7 +24,7 @@ pub(super) struct TransportHeader {
     ports_known: bool,
     transport: Transport,
     payload: Payload,
-    /// It contradicts itself or does not end within the packet.
+    /// The header contradicts itself or does not end within the packet.
     malformed: bool,
 }
 
@@ -43,7 +43,7 @@ impl Payload {
 }
 
 impl TransportHeader {
-    /// For a protocol with ports of which nothing else matters.
+    /// For a protocol of which only the ports matter.
     pub(super) const fn with_ports(ports: (u16, u16)) -> Self {
         Self {
             ports,
@@ -113,9 +113,9 @@ pub(super) trait InUdp: FnOnce(u16, u16) -> Option<TunnelKind> {}
 
 impl<F: FnOnce(u16, u16) -> Option<TunnelKind>> InUdp for F {}
 
-/// Reads the header of a usual packet that carries no tunnel: the bytes that were captured from
-/// here on, which may go on behind it, and its length on the wire. Otherwise the error is the kind
-/// if the tunnel is in UDP, whose length is then valid.
+/// Reads the header of a usual packet that carries no tunnel. `data` may go on behind the packet's
+/// end, and `wire` is the packet's length on the wire. Otherwise the error is the kind of a tunnel
+/// in UDP, with a valid UDP length.
 #[inline(always)]
 pub(super) fn plain(
     protocol: u8,

@@ -1,7 +1,6 @@
 //! Tunnels: from the IP packet that carries one to the layer inside it.
 //!
-//! A header that is cut, or says what it cannot, has nothing inside: the packet then counts in the
-//! flow that carries it.
+//! A truncated or impossible header has nothing inside: the packet then counts in the outer flow.
 
 mod gre;
 mod udp;
@@ -17,7 +16,7 @@ const ETHER_IP: u8 = 97;
 const MPLS: u8 = 137;
 const UDP: u8 = super::transport::UDP;
 
-/// What a tunnel carries.
+/// The contents of a tunnel.
 pub(super) struct Inside<'a> {
     pub(super) layer: Layer,
     pub(super) part: Part<'a>,
@@ -28,7 +27,7 @@ pub(super) struct Inside<'a> {
     pub(super) is_fragment: bool,
 }
 
-/// What is inside the tunnel that an IP packet carries; `None` if it carries none of these.
+/// The contents of the tunnel that an IP packet carries; `None` if it carries none of these.
 pub(super) fn inside<'a>(
     version: Version,
     part: Part<'a>,
@@ -65,7 +64,7 @@ pub(super) fn usual<'a>(
     }
 }
 
-/// What is inside the tunnel that IP carries under this protocol number; `None` if it carries none
+/// The contents of the tunnel that IP carries under this protocol number; `None` if it carries none
 /// of these.
 #[inline(always)]
 fn in_ip<'a>(protocol: u8, part: Part<'a>, tunnels: &Tunnels) -> Option<Inside<'a>> {
@@ -112,7 +111,7 @@ fn carried_by_v4(part: Part<'_>) -> Option<(u8, Body<'_>)> {
     Some((header.protocol, body))
 }
 
-/// The same of an IPv6 packet, behind its extension headers.
+/// The same for an IPv6 packet, after its extension headers.
 fn carried_by_v6(part: Part<'_>) -> Option<(u8, Body<'_>)> {
     let packet = ip::v6(part).ok()?;
     match packet.broken {

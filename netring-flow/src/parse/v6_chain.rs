@@ -47,7 +47,7 @@ pub(super) const fn is_extension(protocol: u8) -> bool {
     )
 }
 
-/// Follows the extension headers to a protocol that is not one.
+/// Follows the extension headers to the first protocol that is not an extension header.
 #[inline]
 pub(super) fn follow(protocol: u8, part: Part<'_>) -> Result<Chain<'_>, Skip> {
     if is_extension(protocol) {
@@ -88,7 +88,7 @@ fn walk(protocol: u8, part: Part<'_>) -> Result<Chain<'_>, Skip> {
             }
             chain.more = more;
         }
-        // Its first byte alone shows what follows it.
+        // Its first byte alone identifies the next header.
         let next = header.first().copied();
         chain.protocol = next.unwrap_or(chain.protocol);
         chain.broken = match len {
@@ -112,7 +112,7 @@ fn place(header: &[u8; 4]) -> (u32, bool) {
 
 /// A fragment header that makes its packet a fragment.
 pub(super) struct FragmentHeader<'a> {
-    /// What follows in the packet that was fragmented.
+    /// The next header in the packet that was fragmented.
     pub(super) protocol: u8,
     pub(super) offset: u32,
     pub(super) more: bool,

@@ -31,7 +31,7 @@ pub struct ReassemblyConfig {
     pub(super) compare_delivered: usize,
 }
 
-/// What becomes of urgent data: the byte before the urgent pointer of a segment with URG (RFC 6093,
+/// How to treat urgent data: the byte before the urgent pointer of a segment with URG (RFC 6093,
 /// section 3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -44,16 +44,16 @@ pub enum UrgentPolicy {
     Inline,
 }
 
-/// What happens if held bytes would exceed a bound.
+/// What to do if held bytes would exceed a bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WhenFull {
-    /// The hole that was open longest becomes a gap before its time: of the flow that exceeds its
-    /// own bound, or of all flows. The bytes behind it are delivered. The default.
+    /// The hole that has been open longest becomes a gap early: in the flow that exceeds its own
+    /// bound, or among all flows. The bytes behind it are delivered. The default.
     #[default]
     Gap,
-    /// The flow that has this hole is given up: its held bytes are discarded, and its streams end
-    /// with [`StreamEnd::MemoryLimit`](super::StreamEnd::MemoryLimit).
+    /// The flow with that hole is given up: its held bytes are discarded, and its streams end with
+    /// [`StreamEnd::MemoryLimit`](super::StreamEnd::MemoryLimit).
     GiveUp,
 }
 
@@ -63,23 +63,23 @@ impl ReassemblyConfig {
         Self::default()
     }
 
-    /// Which bytes win if segments overlap. Default: those that came first.
+    /// Which bytes win if segments overlap. Default: those that arrived first.
     #[must_use]
     pub const fn overlap(mut self, policy: OverlapPolicy) -> Self {
         self.overlap = policy;
         self
     }
 
-    /// What becomes of urgent data. Default: it is not part of the stream.
+    /// How to treat urgent data. Default: it is not part of the stream.
     #[must_use]
     pub const fn urgent(mut self, policy: UrgentPolicy) -> Self {
         self.urgent = policy;
         self
     }
 
-    /// How long a stream waits for missing bytes, in packet time. After that they are a gap, and
-    /// the bytes behind them are delivered. The time starts again when the stream advances.
-    /// Default: 5 s; `Duration::MAX` stands for "until the stream ends".
+    /// How long a stream waits for missing bytes, in packet time. They then become a gap, and the
+    /// bytes behind them are delivered. The time restarts when the stream advances. Default: 5 s;
+    /// `Duration::MAX` means "until the stream ends".
     #[must_use]
     pub const fn deadline(mut self, time: Duration) -> Self {
         self.deadline = time;
@@ -89,15 +89,22 @@ impl ReassemblyConfig {
     /// How long a stream waits for bytes that their receiver has acknowledged, in packet time: they
     /// are not sent again, but a mirror port or several queues may deliver them late. Default: 10
     /// ms.
+    ///
+    /// They are a gap once their sender's next packet is that much younger than the
+    /// acknowledgement. Packets of others do not count, because the two directions may come from
+    /// separate captures, as with a network tap, and either may be read seconds before the other.
+    /// If the sender is silent, the [deadline](Self::deadline) applies, or
+    /// [`Reassembler::expire`](super::Reassembler::expire).
     #[must_use]
     pub const fn ack_grace(mut self, time: Duration) -> Self {
         self.ack_grace = time;
         self
     }
 
-    /// How many missing bytes become a gap without a sign that they were sent. If more are missing
-    /// at the deadline, and the receiver acknowledges others meanwhile, then the segment behind the
-    /// hole is forged: it is discarded, and the stream continues where it was. Default: 1 MiB.
+    /// How many missing bytes may become a gap without evidence that they were sent. If more are
+    /// missing at the deadline, and the receiver has meanwhile acknowledged others, the segment
+    /// behind the hole was forged: it is discarded, and the stream continues where it was. Default:
+    /// 1 MiB.
     #[must_use]
     pub const fn max_hole(mut self, bytes: u64) -> Self {
         self.max_hole = bytes;
@@ -111,9 +118,8 @@ impl ReassemblyConfig {
     /// twice the largest send buffer that Linux gives a connection by itself
     /// (`net.ipv4.tcp_wmem`); range: from 1.
     ///
-    /// One packet can release all that is held. So that a hostile sender cannot make that take
-    /// long, a flow also holds at most 8192 segments, or one for each KiB of this bound if those
-    /// are more.
+    /// One packet can release all that is held. To bound that time against hostile senders, a flow
+    /// also holds at most 8192 segments, or one per KiB of this bound if that is more.
     #[must_use]
     pub const fn max_held_per_flow(mut self, bytes: usize) -> Self {
         self.max_held_per_flow = bytes;
@@ -135,18 +141,18 @@ impl ReassemblyConfig {
         self
     }
 
-    /// How many delivered bytes are kept for each stream, to compare retransmissions with. If they
-    /// differ, that is [reported](super::StreamVisitor::inconsistent); what was delivered stays.
-    /// The memory counts like that of held bytes, takes at most half of the bound of all flows, and
-    /// is given back first. Default: 0, because it costs a copy of all bytes: only held bytes are
-    /// compared.
+    /// How many delivered bytes are kept for each stream, to compare with retransmissions.
+    /// Differences are [reported](super::StreamVisitor::inconsistent); delivered bytes stay as they
+    /// are. The memory counts like that of held bytes, takes at most half of the bound of all
+    /// flows, and is given back first. Default: 0, because it costs a copy of all bytes: only held
+    /// bytes are compared.
     #[must_use]
     pub const fn compare_delivered(mut self, bytes: usize) -> Self {
         self.compare_delivered = bytes;
         self
     }
 
-    /// The maximum of held segments of one flow.
+    /// The maximum number of held segments of one flow.
     pub(super) fn max_segments_per_flow(&self) -> usize {
         (self.max_held_per_flow >> 10).max(8192)
     }

@@ -1,5 +1,6 @@
 //! One direction of a connection: from sequence numbers to places in a stream.
 
+mod acked;
 mod deliver;
 mod holes;
 
@@ -7,6 +8,7 @@ use std::ops::Range;
 
 use netring_sys::Timestamp;
 
+use self::acked::Acked;
 use super::held::{Arriving, Cost, Segments};
 use super::history::Delivered;
 use super::stats::ReassemblyStats;
@@ -25,8 +27,8 @@ pub(super) trait Output {
     fn stats(&mut self) -> &mut ReassemblyStats;
 }
 
-/// One direction. Small, because each packet of a subscribed flow reads it: what few packets need
-/// is in [`Extra`].
+/// One direction. Small, because each packet of a subscribed flow reads it: rarely needed fields
+/// are in [`Extra`].
 #[derive(Debug, Default)]
 pub(super) struct Direction {
     /// The sequence number of the next byte.
@@ -39,7 +41,7 @@ pub(super) struct Direction {
 
 /// `next` is known.
 pub(super) const KNOWN: u8 = 1;
-/// It is known from a SYN, or from what answered one.
+/// It is known from a SYN, or from the answer to one.
 pub(super) const FROM_SYN: u8 = 2;
 /// It was guessed from a segment without data, which may have been a keep-alive.
 const GUESSED: u8 = 4;
@@ -50,7 +52,7 @@ const FIN: u8 = 16;
 /// Nothing more is reported.
 pub(super) const ENDED: u8 = 32;
 
-/// What few directions have.
+/// Fields that few directions need.
 #[derive(Debug, Default)]
 pub(super) struct Extra {
     pub(super) held: Segments,
@@ -58,10 +60,8 @@ pub(super) struct Extra {
     since: i64,
     /// The position then.
     since_position: u64,
-    /// The place up to which the receiver has acknowledged, if that is beyond the next byte.
-    acked: u64,
-    /// When it did.
-    acked_since: i64,
+    /// What the receiver has acknowledged beyond the next byte.
+    acked: Acked,
     /// The receiver has acknowledged no more than what was delivered, while there was a hole.
     contradicted: bool,
     /// The sequence numbers of a gap that may have been none: one acknowledgement showed it, or one
@@ -77,7 +77,7 @@ pub(super) struct Extra {
     candidates: Vec<u32>,
     /// Delivered bytes to compare retransmissions with.
     pub(super) delivered: Delivered,
-    /// Under which times the timers know this direction.
+    /// The times under which the timers know this direction.
     pub(super) armed: [Option<i64>; 2],
 }
 
@@ -116,7 +116,7 @@ impl Direction {
         self.flags & !FROM_SYN == KNOWN && self.extra.is_none()
     }
 
-    /// Whether nothing is known of it.
+    /// Whether nothing is known about it.
     #[inline]
     pub(super) const fn is_silent(&self) -> bool {
         self.flags == 0 && self.extra.is_none()
@@ -206,6 +206,11 @@ impl Direction {
         }
     }
 
+    /// Whether a receiver that acknowledges this has no byte that is missing here.
+    pub(super) const fn lacks(&self, ack: u32) -> bool {
+        self.has(KNOWN) && self.next.wrapping_sub(ack) <= FARTHEST_BEHIND
+    }
+
     /// Applies an acknowledgement by the receiver. Returns true if it ends the stream.
     pub(super) fn acknowledge(&mut self, ack: u32, time: Timestamp) -> bool {
         if self.flags & (KNOWN | ENDED) != KNOWN {
@@ -228,11 +233,8 @@ impl Direction {
             return true;
         }
         let (place, position) = (self.position + u64::from(ahead), self.position);
-        let extra = self.extra();
-        if extra.acked <= position {
-            extra.acked_since = time.as_nanos();
-        }
-        extra.acked = extra.acked.max(place);
+        let acked = &mut self.extra().acked;
+        acked.note(place, time.as_nanos(), position);
         false
     }
 

@@ -22,7 +22,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         if hot.undecided || hot.directions[from as usize].has(ENDED) {
             return;
         }
-        // Nothing is before the end that was not reported; what is behind a FIN never will be.
+        // Everything before the end was reported; bytes behind a FIN never will be.
         let held = hot.directions[from as usize].held() as u64;
         self.stats.discarded.after_end += held;
         self.with(place, from, now, |direction, _, out| {
@@ -128,7 +128,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
             && tcp.sequence == next
     }
 
-    /// Subscribes again to a connection that goes on.
+    /// Subscribes again to a connection that continues.
     pub(super) fn revive(&mut self, place: u32, segment: &Segment<'_, K>) {
         let (state, undecided) = match self.visitor.subscribe(segment) {
             Interest::No => return,

@@ -1,4 +1,4 @@
-//! What is kept for a subscribed flow.
+//! The state kept for a subscribed flow.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ pub(super) struct Flow<K, S> {
     pub(super) cold: Option<Cold<K, S>>,
 }
 
-/// What each packet of a subscribed flow reads: one cache line.
+/// The part that each packet of a subscribed flow reads: one cache line.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(super) struct Hot {

@@ -1,4 +1,4 @@
-//! Delivered bytes that are kept, to compare retransmissions with.
+//! Delivered bytes that are kept to compare with retransmissions.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(delivered.memory(), 8);
         assert_eq!(delivered.differing(18, b"abcabcabc"), None);
         assert_eq!(delivered.differing(18, b"XbXabXabXX"), Some(23..28));
-        // What is no longer kept, and what was not delivered yet, is not compared.
+        // Bytes that are no longer kept, or not delivered yet, are not compared.
         assert_eq!(delivered.differing(0, b"XXX"), None);
         delivered.push(40, b"abc", 8);
         assert_eq!(delivered.differing(22, b"XXXXXXXX"), None);

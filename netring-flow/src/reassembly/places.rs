@@ -7,7 +7,7 @@ use super::flow::Flow;
 /// Flows of a chunk. Memory is reserved in chunks, and used as flows are written.
 const CHUNK: usize = 1 << 16;
 
-/// The flows by their place, those whose subscription has ended included.
+/// The flows by their place, including those with an ended subscription.
 #[derive(Debug)]
 pub(super) struct Flows<K, S> {
     chunks: Vec<Vec<Flow<K, S>>>,

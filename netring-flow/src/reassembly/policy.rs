@@ -6,12 +6,12 @@ use std::str::FromStr;
 
 use netring_sys::ParseError;
 
-/// Which bytes a stream gets if two segments have bytes for the same place, by the system whose
-/// choice it is. The names are those of Suricata's host policies, and the rules those of its stream
-/// engine.
+/// Which bytes a stream gets if two segments have bytes for the same place, named after the
+/// operating system that behaves this way. The names are those of Suricata's host policies, and the
+/// rules those of its stream engine.
 ///
-/// A policy applies to bytes that are held because earlier ones are missing. Bytes that were
-/// delivered stay as they are: the first ones win.
+/// A policy applies to bytes held because earlier ones are missing. Delivered bytes stay as they
+/// are: the first ones win.
 ///
 /// For fragments of IPv4 packets
 /// ([`TrackerConfig::fragment_overlap`](crate::TrackerConfig::fragment_overlap)) a later fragment
@@ -21,10 +21,10 @@ use netring_sys::ParseError;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OverlapPolicy {
-    /// The bytes that came first. The default.
+    /// The bytes that arrived first. The default.
     #[default]
     First,
-    /// The bytes that came last.
+    /// The bytes that arrived last.
     Last,
     /// BSD, also HP-UX 10, IRIX and macOS: a later segment wins if it starts before an earlier one.
     Bsd,
@@ -84,7 +84,7 @@ impl OverlapPolicy {
 
 impl OverlapPolicy {
     /// Whether the bytes of a new fragment of an IP packet replace those of an old one that it
-    /// overlaps. Systems choose otherwise for fragments than for segments of a stream.
+    /// overlaps. Systems treat fragments differently from segments of a stream.
     pub(crate) const fn replaces_fragment(self, new: &Range<u32>, old: &Range<u32>) -> bool {
         let is_before = new.start < old.start;
         match self {
@@ -105,7 +105,7 @@ impl fmt::Display for OverlapPolicy {
 }
 
 /// Reads a name of Suricata's configuration: those of [`OverlapPolicy::as_str`], and `bsd-right`,
-/// `old-solaris`, `hpux10`, `hpux11`, `irix`, `macos` and `windows2k3` for systems that choose like
+/// `old-solaris`, `hpux10`, `hpux11`, `irix`, `macos` and `windows2k3` for systems that behave like
 /// others.
 impl FromStr for OverlapPolicy {
     type Err = ParseError;

@@ -1,19 +1,19 @@
-//! What became of the payload of subscribed flows.
+//! Statistics of the payload of subscribed flows.
 
-/// What became of each captured byte of payload of the subscribed TCP flows, and what was missing.
+/// The outcome of each captured payload byte of the subscribed TCP flows, and the missing bytes.
 ///
 /// `received` is the sum of `delivered`, `duplicate`, `discarded` and `held`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReassemblyStats {
-    /// Flows that were subscribed to, those that are not TCP included.
+    /// Subscribed flows, including those that are not TCP.
     pub subscribed: u64,
     /// Bytes of TCP payload that arrived.
     pub received: u64,
     /// Bytes that were delivered.
     pub delivered: u64,
-    /// Bytes that came before: retransmissions, keep-alives, and what lost against other bytes for
-    /// the same place.
+    /// Bytes that had arrived before: retransmissions, keep-alives, and bytes that lost against
+    /// others for the same place.
     pub duplicate: u64,
     /// Bytes that were neither delivered nor duplicates, by cause.
     pub discarded: Discarded,
@@ -21,19 +21,19 @@ pub struct ReassemblyStats {
     pub held: u64,
     /// Gaps that were reported.
     pub gaps: u64,
-    /// Bytes that were missing in them.
+    /// Bytes missing in those gaps.
     pub missing: u64,
     /// Gaps that were declared early to stay within a bound.
     pub forced_gaps: u64,
-    /// Reports of two different contents for the same range.
+    /// Reports of conflicting contents for the same range.
     pub inconsistencies: u64,
     /// Flows that were given up to stay within a bound.
     pub given_up: u64,
     /// TCP segments without a readable header, and fragments other than the first.
     pub unreadable: u64,
-    /// Memory for held bytes now, as it counts for the bounds.
+    /// Memory for held bytes now, as counted against the bounds.
     pub memory: usize,
-    /// The most of it so far.
+    /// Peak memory so far.
     pub memory_peak: usize,
 }
 
@@ -41,7 +41,7 @@ pub struct ReassemblyStats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Discarded {
-    /// In a segment with RST: a reason for the reset at best.
+    /// In a RST segment: at best a reason for the reset.
     pub reset: u64,
     /// In a RST that its receiver would not accept.
     pub out_of_window: u64,
@@ -56,7 +56,7 @@ pub struct Discarded {
     pub urgent: u64,
     /// Of a flow that was given up.
     pub given_up: u64,
-    /// Of a flow whose subscription ended, or whose first bytes were not of interest.
+    /// Of a flow with an ended subscription, or with first bytes that were not of interest.
     pub unwanted: u64,
 }
 

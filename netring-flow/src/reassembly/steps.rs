@@ -1,4 +1,4 @@
-//! What a segment, a timer or an end does to the streams of a flow.
+//! The effect of a segment, a timer or an end on the streams of a flow.
 
 use netring_sys::Timestamp;
 
@@ -10,8 +10,8 @@ use super::{FIRST_BYTES, Reassembler, ReassemblyConfig, UrgentPolicy};
 use crate::Segment;
 use crate::extract::{Orientation, Piece, TcpSegment, Transport};
 
-/// Timers that start again at once when time goes back. The rest follow with the next packets, so
-/// that times which go back and forth do not cost more with each flow that waits.
+/// Timers that restart at once when time goes back. The rest follow with the next packets, so that
+/// oscillating times do not cost more with each waiting flow.
 const RESTARTS: usize = 1024;
 
 pub(super) const BOTH: [Orientation; 2] = [Orientation::Forward, Orientation::Reverse];
@@ -55,7 +55,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         let len = segment.payload.len() as u64;
         let tcp = match segment.transport {
             Transport::Tcp(Some(tcp)) => tcp,
-            // The rest of a datagram is no datagram.
+            // The rest of a datagram is not a datagram.
             _ if segment.piece == Piece::Later => {
                 self.stats.unreadable += 1;
                 return;
@@ -89,9 +89,31 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
             self.stats.discarded.reset += len;
             self.end_flow(place, segment.time, StreamEnd::Reset);
             self.flows[place as usize].hot.reset_by = Some(segment.orientation);
-        } else {
+        } else if self.declare_overdue(place, segment, tcp) {
             self.take_accepted(place, segment, tcp);
         }
+    }
+
+    /// Declares bytes missing that were acknowledged longer ago than the grace, if their sender
+    /// continues, or their receiver retracts the acknowledgement. Other packets prove nothing: they
+    /// may come through another ring, which is read earlier. Returns false if that ends the
+    /// subscription.
+    fn declare_overdue(&mut self, place: u32, segment: &Segment<'_, K>, tcp: TcpSegment) -> bool {
+        let time = segment.time;
+        for from in BOTH {
+            let direction = &self.flows[place as usize].hot.directions[from as usize];
+            let proves = from == segment.orientation
+                || tcp.has(TcpSegment::ACK) && direction.lacks(tcp.acknowledgement);
+            if proves && self.timers.is_grace_over(direction, time.as_nanos()) {
+                self.with(place, from, time, |direction, config, out| {
+                    direction.give_up_acked(time, config, out);
+                });
+                if !self.is_at(place, segment.flow) {
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     /// Takes a segment that its receiver may accept: its numbers first, then its data and its FIN.
@@ -270,14 +292,15 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         Some(result)
     }
 
-    /// Handles timers that are due, at most `budget`. Returns true if there are more.
+    /// Handles timers of these kinds that are due, at most `budget`. Returns true if there are
+    /// more.
     #[inline(never)]
-    pub(super) fn fire(&mut self, now: Timestamp, budget: usize) -> bool {
+    pub(super) fn fire(&mut self, now: Timestamp, kinds: &[usize], budget: usize) -> bool {
         if self.restart(now, budget) {
             return true;
         }
         for _ in 0..budget {
-            let Some((kind, (place, from))) = self.timers.next(now.as_nanos()) else {
+            let Some((kind, (place, from))) = self.timers.next(now.as_nanos(), kinds) else {
                 return false;
             };
             let from = BOTH[usize::from(from)];

@@ -9,7 +9,7 @@ use crate::Segment;
 use crate::extract::FiveTupleKey;
 
 /// Decides which flows are of interest, by their first packets or their first bytes. All conditions
-/// have to hold.
+/// must hold.
 ///
 /// ```
 /// use netring_flow::extract::FiveTupleKey;
@@ -48,14 +48,14 @@ impl<K> Subscription<K> {
         }
     }
 
-    /// Flows for whose first packet this returns true.
+    /// Flows for which this returns true for the first packet.
     #[must_use]
     pub fn when(mut self, condition: impl Fn(&Segment<'_, K>) -> bool + Send + 'static) -> Self {
         self.conditions.push(Box::new(condition));
         self
     }
 
-    /// Flows whose first packet the filter matches. It reads no other packet of the flow.
+    /// Flows with a first packet that the filter matches; no other packet is tested.
     ///
     /// # Errors
     /// [`Error::Config`] if the filter cannot be evaluated for a packet.
@@ -64,9 +64,9 @@ impl<K> Subscription<K> {
         Ok(self.when(move |first| matcher.matches(first.packet)))
     }
 
-    /// Flows of whose first bytes this returns `Some(true)`. `None` asks for more; it is called
-    /// again when there are more, with all of them, up to
-    /// [`FIRST_BYTES`](super::FIRST_BYTES). A flow about which it cannot decide within the
+    /// Flows for which this returns `Some(true)` for the first bytes. `None` asks for more; it is
+    /// called again with all bytes so far when more arrive, up to
+    /// [`FIRST_BYTES`](super::FIRST_BYTES). A flow still undecided at the
     /// [deadline](super::ReassemblyConfig::deadline) is not of interest.
     #[must_use]
     pub fn first_bytes(
@@ -105,7 +105,7 @@ impl<K> Subscription<K> {
 }
 
 impl Subscription<FiveTupleKey> {
-    /// Flows of which one end has one of these ports.
+    /// Flows with one of these ports at either end.
     #[must_use]
     pub fn ports(self, ports: impl IntoIterator<Item = u16>) -> Self {
         let ports: Vec<u16> = ports.into_iter().collect();

@@ -7,14 +7,14 @@ use super::direction::Direction;
 /// A direction of a flow: its place among the flows, and which of the two.
 pub(super) type Place = (u32, u8);
 
-/// The directions that wait, in the order of the times since when they do. Each is there at most
-/// once for each kind of timer.
+/// The waiting directions, ordered by the time since when they wait. Each occurs at most once per
+/// kind of timer.
 #[derive(Debug)]
 pub(super) struct Timers {
     waiting: [BTreeSet<(i64, Place)>; 2],
     /// How long each kind waits, in nanoseconds.
     time: [i64; 2],
-    /// When the next of them is due.
+    /// When the next hole is due.
     due: i64,
     /// Time went back, and directions may wait since a time that is yet to come.
     restarting: bool,
@@ -66,24 +66,39 @@ impl Timers {
     }
 
     fn recompute(&mut self) {
-        let first = |kind: usize| {
-            let since = self.waiting[kind].first().map(|&(since, _)| since);
-            // Never means never, even at the end of time.
-            let since = since.filter(|_| self.time[kind] != i64::MAX);
-            since.map_or(i64::MAX, |since| since.saturating_add(self.time[kind]))
-        };
+        let first = self.waiting[HOLE].first();
         self.due = match self.restarting {
             true => i64::MIN,
-            false => first(HOLE).min(first(ACKED)),
+            false => first.map_or(i64::MAX, |&(since, _)| self.end(HOLE, since)),
         };
     }
 
-    /// A direction that has waited long enough.
-    pub(super) fn next(&self, now: i64) -> Option<(usize, Place)> {
-        [ACKED, HOLE].into_iter().find_map(|kind| {
+    /// When a direction that waits since then has waited long enough. Never means never, even at
+    /// the end of time.
+    const fn end(&self, kind: usize, since: i64) -> i64 {
+        match self.time[kind] {
+            i64::MAX => i64::MAX,
+            time => since.saturating_add(time),
+        }
+    }
+
+    const fn is_over(&self, kind: usize, since: i64, now: i64) -> bool {
+        self.time[kind] != i64::MAX && self.end(kind, since) <= now
+    }
+
+    /// Whether a direction has waited long enough for bytes that were acknowledged, by the time of
+    /// a packet of the same direction.
+    pub(super) fn is_grace_over(&self, direction: &Direction, now: i64) -> bool {
+        let extra = direction.extra.as_ref();
+        let since = extra.and_then(|extra| extra.armed[ACKED]);
+        since.is_some_and(|since| self.is_over(ACKED, since, now))
+    }
+
+    /// A direction that has waited long enough, for one of these kinds.
+    pub(super) fn next(&self, now: i64, kinds: &[usize]) -> Option<(usize, Place)> {
+        kinds.iter().find_map(|&kind| {
             let &(since, place) = self.waiting[kind].first()?;
-            let time = self.time[kind];
-            (time != i64::MAX && since.saturating_add(time) <= now).then_some((kind, place))
+            self.is_over(kind, since, now).then_some((kind, place))
         })
     }
 

@@ -7,20 +7,19 @@ use netring_sys::Timestamp;
 use crate::extract::Orientation;
 use crate::{EndReason, FlowEvent, FlowId, Segment};
 
-/// Receives the streams of the flows it subscribes to, from a
-/// [`Reassembler`](super::Reassembler).
+/// Receives the streams of the flows it subscribes to from a [`Reassembler`](super::Reassembler).
 ///
-/// Only [`subscribe`](Self::subscribe) and [`data`](Self::data) have to be implemented. The methods
+/// Only [`subscribe`](Self::subscribe) and [`data`](Self::data) must be implemented. The methods
 /// run while the tracker works on a batch, so they should be quick.
 pub trait StreamVisitor<K> {
-    /// What is kept for each subscribed flow, such as a parser; `()` for nothing.
+    /// The state kept for each subscribed flow, such as a parser; `()` for none.
     type State;
 
-    /// Decides with the first packet of a flow whether its streams or datagrams are of interest. If
-    /// a connection is refused and tried again with the same sequence number, which is the same
-    /// flow, or goes on after a forged RST, it decides again.
+    /// Decides with the first packet of a flow whether its streams or datagrams are of interest.
+    /// Called again if a refused connection is retried with the same sequence number, which is the
+    /// same flow, or if a connection continues after a forged RST.
     ///
-    /// Flows that are not cost one comparison per packet.
+    /// Flows that are not of interest cost one comparison per packet.
     /// [`Subscription::matches`](super::Subscription::matches) decides by ports, by a filter, or by
     /// a predicate.
     fn subscribe(&mut self, first: &Segment<'_, K>) -> Interest<Self::State>;
@@ -39,9 +38,9 @@ pub trait StreamVisitor<K> {
         Some(true)
     }
 
-    /// Takes the next bytes of a stream. They are borrowed from the packet if they came in order.
-    /// `Break` ends the subscription of the flow: nothing more is reported about it, and the state
-    /// is dropped.
+    /// Takes the next bytes of a stream. They are borrowed from the packet if they arrived in
+    /// order. `Break` ends the subscription of the flow: nothing more is reported about it, and the
+    /// state is dropped.
     fn data(
         &mut self,
         at: StreamPoint<'_, K>,
@@ -49,7 +48,7 @@ pub trait StreamVisitor<K> {
         bytes: &[u8],
     ) -> ControlFlow<()>;
 
-    /// Reports that `missing` bytes were not captured. What follows them comes next.
+    /// Reports that `missing` bytes were not captured. The bytes after them come next.
     fn gap(
         &mut self,
         at: StreamPoint<'_, K>,
@@ -95,7 +94,7 @@ pub trait StreamVisitor<K> {
     }
 }
 
-/// How much a visitor wants to know of a flow.
+/// How much of a flow a visitor wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest<S> {
     /// Nothing.
@@ -117,13 +116,13 @@ pub struct StreamPoint<'a, K> {
     pub flow: FlowId,
     /// Which end sent the stream.
     pub side: Side,
-    /// Which of the key's two ends that is.
+    /// The same end by the order of the key.
     pub orientation: Orientation,
-    /// When the bytes were captured. For a gap, when what follows it was captured, or the packet
-    /// that showed it; for the end of a stream, the time of the packet that ended it.
+    /// When the bytes were captured. For a gap, the capture time of the bytes after it, or of the
+    /// packet that showed it; for the end of a stream, the time of the packet that ended it.
     pub time: Timestamp,
-    /// The offset of the first byte of `bytes` in the stream, or of what is missing: all bytes
-    /// count that the sender sent before, captured or not.
+    /// The offset in the stream of the first byte of `bytes`, or of the first missing byte: all
+    /// bytes that the sender sent before count, captured or not.
     pub offset: u64,
     /// The beginning of the stream was not captured: offset 0 is where the capture begins.
     pub mid_stream: bool,
@@ -137,7 +136,7 @@ impl<K> Clone for StreamPoint<'_, K> {
 
 impl<K> Copy for StreamPoint<'_, K> {}
 
-/// A flow whose streams have ended.
+/// A flow with both streams ended.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ClosedFlow<'a, K> {

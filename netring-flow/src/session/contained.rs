@@ -1,4 +1,4 @@
-//! The boundary of a parser: what panics behind it ends one session.
+//! The boundary around a parser: a panic inside ends only its session.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -11,8 +11,8 @@ const NO_TEXT: &str = "the parser gave no reason";
 
 /// Runs code of a parser.
 ///
-/// Nothing that the code leaves half done is used again: the parser is dropped, and the vector of
-/// messages is valid after any panic of a push.
+/// No half-finished state is used again: the parser is dropped, and the vector of messages is valid
+/// after any panic of a push.
 pub(super) fn contained<T>(run: impl FnOnce() -> T) -> Result<T, SessionEnd> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| SessionEnd::Panicked(text(panic)))
 }

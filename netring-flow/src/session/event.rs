@@ -1,4 +1,4 @@
-//! What sessions report.
+//! Events of sessions.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,7 +20,7 @@ pub enum SessionEvent<K, M> {
         flow: FlowId,
         /// When its first packet was seen.
         time: Timestamp,
-        /// It is TCP, and its first packet is no SYN: what came before was not captured.
+        /// The flow is TCP and its first packet is not a SYN: earlier bytes were not captured.
         mid_stream: bool,
     },
     /// The parser found a message.
@@ -31,15 +31,15 @@ pub enum SessionEvent<K, M> {
         flow: FlowId,
         /// Which end sent it.
         side: Side,
-        /// When the segment or datagram was captured that completed it.
+        /// When the segment or datagram that completed it was captured.
         time: Timestamp,
-        /// The beginning of the stream that it is from was not captured.
+        /// The beginning of its stream was not captured.
         mid_stream: bool,
         /// The message.
         message: M,
     },
-    /// Bytes of a stream were not captured, or a datagram was cut by a snap length, which is then
-    /// not parsed.
+    /// Bytes of a stream were not captured, or a snap length cut a datagram, which is then not
+    /// parsed.
     Gap {
         /// The flow's key.
         key: K,
@@ -47,7 +47,7 @@ pub enum SessionEvent<K, M> {
         flow: FlowId,
         /// Which end sent them.
         side: Side,
-        /// When it was seen that they are missing.
+        /// When the loss was detected.
         time: Timestamp,
         /// How many bytes are missing.
         missing: u64,
@@ -103,7 +103,7 @@ impl<K, M> SessionEvent<K, M> {
 pub enum SessionEnd {
     /// Its streams ended.
     Stream(StreamEnd),
-    /// The parser has what it wants.
+    /// The parser has all it needs.
     Done,
     /// The parser failed; the text says why.
     Failed(Cow<'static, str>),
@@ -112,7 +112,7 @@ pub enum SessionEnd {
     /// The parser kept more bytes than a bound allows
     /// ([`Sessions::max_buffered`](super::Sessions::max_buffered)).
     MemoryLimit,
-    /// Bytes were missing, and the parser has no way to go on.
+    /// Bytes were missing, and the parser could not continue.
     Gap {
         /// How many.
         missing: u64,

@@ -1,4 +1,4 @@
-//! Parsers that are written for the crate flowscope.
+//! Parsers written for the crate flowscope.
 
 use std::ops::ControlFlow;
 
@@ -13,18 +13,18 @@ use crate::reassembly::{Side, StreamEnd};
 
 /// Adapts a `flowscope::SessionParser` (of flowscope 0.22), which reads streams.
 ///
-/// flowscope has no way to report missing bytes to a parser, so a gap ends the session. A parser
-/// that is poisoned ends it with its reason.
+/// flowscope has no way to report missing bytes to a parser, so a gap ends the session. A poisoned
+/// parser ends it with its reason.
 ///
-/// A parser of flowscope does not say how much it keeps. What counts as
-/// [buffered](Parser::buffered) is the incomplete record of TLS or message of DNS of each side, for
-/// HTTP/1 what came since the last message of a side, up to the 1 MiB that flowscope keeps by
-/// default, and for all other parsers what came since the last message of a side. A parser that
-/// is silent for longer than [`Sessions::max_buffered_per_session`] ends its session; raise that
-/// bound if it keeps nothing.
+/// flowscope's parsers do not report how much they keep. These bytes count as
+/// [buffered](Parser::buffered): for TLS and DNS, the incomplete record or message of each side;
+/// for HTTP/1, the bytes since the last message of a side, up to the 1 MiB that flowscope keeps by
+/// default; for all other parsers, the bytes since the last message of a side. A parser that is
+/// silent for longer than [`Sessions::max_buffered_per_session`] ends its session; raise that bound
+/// if it keeps nothing.
 ///
-/// flowscope's parser of HTTP/1 reads an incomplete header from its beginning again with each
-/// segment. A lower `HttpConfig::max_buffer` bounds the time that a header in tiny segments takes.
+/// flowscope's HTTP/1 parser rereads an incomplete header from its beginning with each segment. A
+/// lower `HttpConfig::max_buffer` bounds the time that a header in tiny segments takes.
 ///
 /// [`Sessions::max_buffered_per_session`]: super::Sessions::max_buffered_per_session
 #[derive(Clone, Debug, Default)]
@@ -46,9 +46,9 @@ impl<P> StreamParser<P> {
 
 /// Adapts a `flowscope::DatagramParser` (of flowscope 0.22), which reads datagrams.
 ///
-/// It fits flows that are not TCP. The bytes of a TCP stream end the session. What it keeps counts
-/// as nothing: flowscope's parser of DNS keeps nothing by default, and with correlation up to
-/// `DnsConfig::max_pending` queries of each flow.
+/// It is for flows that are not TCP: the bytes of a TCP stream end the session. Its memory is not
+/// counted: flowscope's DNS parser keeps nothing by default, and with correlation up to
+/// `DnsConfig::max_pending` queries per flow.
 #[derive(Clone, Debug, Default)]
 pub struct DatagramParser<P>(pub P);
 

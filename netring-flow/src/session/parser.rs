@@ -1,4 +1,4 @@
-//! What reads a protocol.
+//! The trait that reads a protocol.
 
 use std::ops::ControlFlow;
 
@@ -7,12 +7,12 @@ use netring_sys::Timestamp;
 use super::SessionEnd;
 use crate::reassembly::{Side, StreamEnd};
 
-/// Reads the messages of one flow. Each flow has a parser of its own.
+/// Reads the messages of one flow. Each flow has its own parser.
 ///
-/// Only [`data`](Self::data) has to be implemented. `Break` ends the session with that reason; so
+/// Only [`data`](Self::data) must be implemented. `Break` ends the session with that reason; so
 /// does a panic, with [`SessionEnd::Panicked`].
 pub trait Parser {
-    /// What it finds.
+    /// The messages it finds.
     type Message;
 
     /// Takes the next bytes of a stream, and appends the messages that they complete. The bytes
@@ -24,7 +24,7 @@ pub trait Parser {
         messages: &mut Vec<Self::Message>,
     ) -> ControlFlow<SessionEnd>;
 
-    /// Bytes of a stream are missing; what follows them comes next. By default this ends the
+    /// Bytes of a stream are missing; the bytes after them come next. By default this ends the
     /// session with [`SessionEnd::Gap`].
     fn gap(
         &mut self,
@@ -51,15 +51,15 @@ pub trait Parser {
         self.data(at, bytes, messages)
     }
 
-    /// The session ends, because its flow did: the last chance for messages, such as requests that
-    /// were not answered. They are reported as the initiator's. Does nothing by default.
+    /// The session ends because its flow ended: the last chance to report messages, such as
+    /// unanswered requests. They are reported as the initiator's. Does nothing by default.
     fn close(&mut self, time: Timestamp, messages: &mut Vec<Self::Message>) {
         let _ = (time, messages);
     }
 
-    /// How many bytes the parser keeps for messages that are not complete. It is asked after each
-    /// call, and the bounds of [`Sessions`](super::Sessions::max_buffered) count it: a parser that
-    /// keeps what it is sent should implement this, or bound its memory itself. 0 by default.
+    /// The number of bytes the parser keeps for incomplete messages. It is read after each call and
+    /// counts against the bounds of [`Sessions`](super::Sessions::max_buffered): a parser that
+    /// keeps its input should implement this, or bound its memory itself. 0 by default.
     fn buffered(&self) -> usize {
         0
     }

@@ -15,7 +15,7 @@ use crate::reassembly::{
 
 /// A [`StreamVisitor`] that gives flows a parser, and collects what the parsers find.
 /// [`SessionTracker`](super::SessionTracker) is one with its tracker and its reassembler; use this
-/// with a reassembler of your own.
+/// with your own reassembler.
 pub struct Sessions<K, P: Parser> {
     subscription: Subscription<K>,
     start: Box<Start<K, P>>,
@@ -30,7 +30,7 @@ pub struct Sessions<K, P: Parser> {
 
 type Start<K, P> = dyn FnMut(&Segment<'_, K>) -> Option<P> + Send;
 
-/// What is kept for a flow that has a parser.
+/// The state kept for a flow with a parser.
 #[derive(Debug)]
 pub struct Session<P> {
     /// `None` once the session has ended before its flow.
@@ -38,12 +38,13 @@ pub struct Session<P> {
     started: bool,
     time: Timestamp,
     mid_stream: bool,
-    /// What the parser keeps.
+    /// The bytes that the parser keeps.
     buffered: usize,
 }
 
 impl<K, P: Parser> Sessions<K, P> {
-    /// Flows of interest get the parser that `start` returns for their first packet, or none.
+    /// Creates sessions that give each flow of interest the parser that `start` returns for its
+    /// first packet, if any.
     pub fn new(
         subscription: Subscription<K>,
         start: impl FnMut(&Segment<'_, K>) -> Option<P> + Send + 'static,
@@ -59,23 +60,24 @@ impl<K, P: Parser> Sessions<K, P> {
         }
     }
 
-    /// The maximum of bytes that one parser may keep ([`Parser::buffered`]). One that keeps more
-    /// ends its session with [`SessionEnd::MemoryLimit`]. Default: 16 MiB.
+    /// Sets the maximum number of bytes that one parser may keep ([`Parser::buffered`]). A parser
+    /// that keeps more ends its session with [`SessionEnd::MemoryLimit`]. Default: 16 MiB.
     #[must_use]
     pub const fn max_buffered_per_session(mut self, bytes: usize) -> Self {
         self.max_buffered_per_session = bytes;
         self
     }
 
-    /// The maximum of bytes that all parsers may keep ([`Parser::buffered`]). The one whose bytes
-    /// would exceed it ends its session with [`SessionEnd::MemoryLimit`]. Default: 256 MiB.
+    /// Sets the maximum number of bytes that all parsers together may keep ([`Parser::buffered`]).
+    /// The parser that would exceed it ends its session with [`SessionEnd::MemoryLimit`]. Default:
+    /// 256 MiB.
     #[must_use]
     pub const fn max_buffered(mut self, bytes: usize) -> Self {
         self.max_buffered = bytes;
         self
     }
 
-    /// What became of the sessions so far.
+    /// The outcome of the sessions so far.
     pub const fn stats(&self) -> SessionStats {
         self.stats
     }

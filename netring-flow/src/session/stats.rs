@@ -1,11 +1,11 @@
-//! What became of sessions.
+//! Statistics of sessions.
 
 use super::SessionEnd;
 
-/// What became of the sessions so far, from [`Sessions::stats`](super::Sessions::stats).
+/// The outcome of the sessions so far, from [`Sessions::stats`](super::Sessions::stats).
 ///
 /// A session starts with the first bytes, gap or message of a flow that has a parser. `started` is
-/// the sum of `ended` and of the sessions that go on.
+/// the sum of `ended` and the sessions still open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionStats {
@@ -15,7 +15,7 @@ pub struct SessionStats {
     pub messages: u64,
     /// Sessions that ended, by the reason.
     pub ended: EndedSessions,
-    /// Bytes that parsers keep now, as they count for the bounds
+    /// Bytes that parsers keep now, as counted against the bounds
     /// ([`Parser::buffered`](super::Parser::buffered)).
     pub buffered: usize,
 }

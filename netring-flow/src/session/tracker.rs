@@ -9,19 +9,18 @@ use crate::extract::Extract;
 use crate::reassembly::{Reassembler, ReassemblyConfig, ReassemblyStats, Subscription};
 use crate::{FlowTracker, Segment};
 
-/// Tracks flows, and reports the messages of those that have a parser. See the
-/// [module](crate::session).
+/// Tracks flows, and reports the messages of those with a parser. See the [module](crate::session).
 pub struct SessionTracker<E: Extract, P: Parser> {
     tracker: FlowTracker<E>,
     streams: Reassembler<E::Key, Sessions<E::Key, P>>,
 }
 
-/// What a [`SessionTracker`] reports.
+/// An event of a [`SessionTracker`].
 type Events<E, P> = Vec<SessionEvent<<E as Extract>::Key, <P as Parser>::Message>>;
 
 impl<E: Extract, P: Parser> SessionTracker<E, P> {
-    /// Flows of interest get the parser that `start` returns for their first packet, or none. Flows
-    /// that `tracker` knows already get none.
+    /// Creates a tracker that gives each flow of interest the parser that `start` returns for its
+    /// first packet, if any. Flows already in `tracker` get none.
     ///
     /// # Errors
     /// [`Error::Config`] if a setting is out of range.
@@ -36,7 +35,7 @@ impl<E: Extract, P: Parser> SessionTracker<E, P> {
         Ok(Self::with_streams(tracker, streams))
     }
 
-    /// Tracks sessions by this reassembler, whose [`Sessions`] may have other bounds.
+    /// Creates a tracker with this reassembler, so that its [`Sessions`] may have other bounds.
     pub const fn with_streams(
         tracker: FlowTracker<E>,
         streams: Reassembler<E::Key, Sessions<E::Key, P>>,
@@ -87,17 +86,17 @@ impl<E: Extract, P: Parser> SessionTracker<E, P> {
         &self.tracker
     }
 
-    /// What became of the payload of the flows that have a parser.
+    /// The outcome of the payload of flows with a parser.
     pub fn stats(&self) -> ReassemblyStats {
         self.streams.stats()
     }
 
-    /// What became of the sessions so far.
+    /// The outcome of the sessions so far.
     pub const fn session_stats(&self) -> SessionStats {
         self.streams.visitor().stats()
     }
 
-    /// Sessions that have not ended, those that are closed and linger included.
+    /// Sessions that have not ended, including those of closed flows that linger.
     pub fn active_sessions(&self) -> usize {
         self.streams.active()
     }

@@ -58,7 +58,7 @@ mod tests {
         assert!(closed.is_recent(Tag(7), 1000));
         assert!(closed.is_recent(Tag(7), 1000 + LATELY));
         assert!(!closed.is_recent(Tag(7), 1001 + LATELY));
-        // Time went back since.
+        // Time went back since then.
         assert!(!closed.is_recent(Tag(7), 999));
         // The same place, another tag.
         assert!(!closed.is_recent(Tag(7 + (1 << 16)), 1000));

@@ -6,7 +6,7 @@ use super::rare::Rare;
 use crate::DirectionStats;
 use crate::extract::{Orientation, WindowScale};
 
-/// What one end sent.
+/// The traffic of one end.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Direction {
@@ -28,8 +28,9 @@ pub(crate) struct Direction {
     /// Bytes below `next_sequence` that were not seen (24 bits), and the gap before the last
     /// repeated SYN (8).
     missing: u32,
-    /// Not part of the direction; it fills the cache line. The first direction holds the flow's
-    /// number, the second the order of events.
+    /// Not part of the direction; it fills the cache line. The first direction holds the
+    /// sequence number of the SYN and when the flow was reported last, the second the order of
+    /// events.
     pub(super) word: u64,
 }
 

@@ -1,7 +1,7 @@
-//! What few packets of a flow use.
+//! The part of a flow that few packets use.
 
-/// What few packets use. It is stored beside the links, away from the cache lines that every packet
-/// reads.
+/// The part that few packets use. It is stored beside the links, away from the cache lines that
+/// every packet reads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rare {
     /// The earliest packet time of each direction.

@@ -14,14 +14,11 @@ use crate::{EndReason, FlowId, FlowState, FlowStats, History, LiveFlow};
 #[repr(C, align(64))]
 pub(crate) struct Record<K> {
     pub(crate) key: K,
+    /// In this line because a visitor of segments reads it with each packet.
+    id: FlowId,
     /// When the last packet arrived, by the wheel's coarse clock; the packet's own timestamp may be
     /// earlier.
     pub(crate) seen_at: u32,
-    /// The sequence number of the SYN, if [`Flags::ISN_KNOWN`].
-    pub(crate) isn: u32,
-    /// When the last report was due, by the clock of ticks; the start counts as the first. See
-    /// [`expire`](crate::engine).
-    pub(crate) reported: u32,
     /// What happened, as bits; see [`History`].
     seen: event::Seen,
     pub(crate) state: State,
@@ -35,9 +32,11 @@ pub(crate) struct Record<K> {
 #[repr(u8)]
 pub(crate) enum State {
     TcpOpening,
-    /// Both ends sent FIN, and not both are acknowledged. Next to `TcpOpening`, so that one
-    /// comparison tells the two from the others.
+    /// Both ends sent FIN, and not both are acknowledged. Next to `TcpOpening`, as the next one is,
+    /// so that one comparison tells the three from the others.
     TcpClosing,
+    /// As established, and a FIN came that is outside of its receiver's window.
+    TcpDoubtful,
     TcpEstablished,
     /// Both ends sent FIN, and both are acknowledged.
     TcpFinished,
@@ -46,7 +45,7 @@ pub(crate) enum State {
     Other,
 }
 
-/// Bits that are true of a flow.
+/// Boolean facts about a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flags(u8);
 
@@ -79,11 +78,11 @@ impl Flags {
 }
 
 impl State {
-    /// The state as users know it.
+    /// The public form of the state.
     const fn public(self) -> FlowState {
         match self {
             Self::TcpOpening => FlowState::TcpOpening,
-            Self::TcpEstablished => FlowState::TcpEstablished,
+            Self::TcpEstablished | Self::TcpDoubtful => FlowState::TcpEstablished,
             Self::TcpClosing | Self::TcpFinished | Self::TcpReset => FlowState::TcpClosing,
             Self::Udp => FlowState::Udp,
             Self::Other => FlowState::Other,
@@ -120,12 +119,11 @@ impl<K> Record<K> {
         reported: u32,
     ) -> Self {
         let mut directions = [Direction::SILENT; 2];
-        directions[0].word = id.get();
+        directions[0].word = u64::from(reported);
         Self {
             key,
+            id,
             seen_at: now,
-            isn: 0,
-            reported,
             seen: [0, 0],
             state,
             flags: Flags(initiator as u8),
@@ -140,8 +138,27 @@ impl<K> Record<K> {
         prefetch(&self.directions[from as usize]);
     }
 
-    pub(crate) fn id(&self) -> FlowId {
-        FlowId::new(self.directions[0].word)
+    pub(crate) const fn id(&self) -> FlowId {
+        self.id
+    }
+
+    /// The sequence number of the SYN, if [`Flags::ISN_KNOWN`].
+    pub(crate) const fn isn(&self) -> u32 {
+        (self.directions[0].word >> 32) as u32
+    }
+
+    pub(crate) const fn set_isn(&mut self, isn: u32) {
+        self.directions[0].word = (isn as u64) << 32 | self.reported() as u64;
+    }
+
+    /// When the last report was due, by the clock of ticks; the start counts as the first. See
+    /// [`expire`](crate::engine).
+    pub(crate) const fn reported(&self) -> u32 {
+        self.directions[0].word as u32
+    }
+
+    pub(crate) const fn set_reported(&mut self, reported: u32) {
+        self.directions[0].word = (self.isn() as u64) << 32 | reported as u64;
     }
 
     pub(crate) const fn initiator(&self) -> Orientation {

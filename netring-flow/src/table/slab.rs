@@ -124,7 +124,7 @@ impl<K> Slab<K> {
         &self.chunks[slot.0 as usize / CHUNK].besides[slot.0 as usize % CHUNK].rare
     }
 
-    /// Prefetches a record and what is beside it.
+    /// Prefetches a record and its side data.
     pub(super) fn prefetch_all(&self, slot: Slot) {
         let record = self.get(slot);
         record.prefetch(Orientation::Forward);

@@ -1,4 +1,4 @@
-//! Packets that are not read in one step: fragments, and those with too many tunnels.
+//! Packets that take more than one step to read: fragments, and those with too many tunnels.
 
 use netring_sys::{Packet, Timestamp};
 
@@ -65,7 +65,7 @@ impl<E: Extract> FlowTracker<E> {
         Some(Read { found, waited })
     }
 
-    /// Counts such a packet in its flow, and what waited for it.
+    /// Counts such a packet in its flow, along with the fragments that waited for it.
     #[cold]
     pub(super) fn track_fragment<V: FlowVisitor<E::Key>>(
         &mut self,
@@ -93,8 +93,8 @@ impl<E: Extract> FlowTracker<E> {
         }
     }
 
-    /// Keeps a fragment, if packets are put together. If that completes a packet inside of which is
-    /// a fragment, that is kept in turn, and so on.
+    /// Keeps a fragment, if packets are put together. If it completes a packet that itself contains
+    /// a fragment, that one is kept in turn, and so on.
     pub(super) fn keep(&mut self, packet: &Packet<'_>, out_of_window: bool) -> Kept {
         let Some(joiner) = &mut self.engine.fragments.joiner else {
             return Kept::No;

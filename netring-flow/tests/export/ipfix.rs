@@ -127,6 +127,11 @@ fn check_side(values: &Values, record: &FlowRecord, side: &SideRecord, reverse: 
     assert_eq!(value(6), Some(side.tcp_flags.into()));
     assert_eq!(value(152), millis(side.first_ns.unwrap_or(record.start_ns)));
     assert_eq!(value(153), millis(side.last_ns.unwrap_or(record.end_ns)));
+    let label = side.mpls.map_or(0, |entry| {
+        let (label, class) = (entry.label % (1 << 20), u32::from(entry.class % 8));
+        u64::from(label * 16 + class * 2 + u32::from(entry.bottom))
+    });
+    assert_eq!(value(70), Some(label));
 }
 
 /// What both forms say of a record whose source is this end.
@@ -160,16 +165,21 @@ fn check_key(values: &Values, record: &FlowRecord, from: &SideRecord, to: &SideR
         Some(worker) => (u64::from(worker) << 40) | (flow % (1 << 40)),
     };
     assert_eq!(value(148), Some(number));
-    let vni = record.tunnel.filter(|it| it.kind == TunnelKind::Vxlan);
-    let vni = vni.and_then(|it| it.id).map(|id| 1 << 56 | u64::from(id));
+    let id = |kind| {
+        let tunnel = record.tunnel.filter(|it| it.kind == kind);
+        tunnel.and_then(|it| it.id).map(u64::from)
+    };
+    let vni = id(TunnelKind::Vxlan).map(|vni| 1 << 56 | vni);
     assert_eq!(value(351), vni.or(Some(0)));
+    assert_eq!(value(296), id(TunnelKind::Gre).or(Some(0)));
+    assert_eq!(value(507), id(TunnelKind::GtpU).or(Some(0)));
 }
 
 #[test]
 fn reverse_elements_that_overwrite_come_first() {
     let collector = collected(&mut Ipfix::new(), &[full()]);
     for fields in collector.templates.values() {
-        for element in [6, 152, 153] {
+        for element in [6, 70, 152, 153] {
             let place = |reverse| {
                 let mut places = fields.iter();
                 places.position(|field| (field.0, field.1) == (element, reverse))

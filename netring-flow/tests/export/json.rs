@@ -59,6 +59,7 @@ fn the_schema_of_a_record_is_what_is_documented() {
                 "retransmitted": 2,
                 "out_of_order": 1,
                 "zero_windows": 4,
+                "mpls": {"label": 0xf_1234, "class": 5, "bottom": true},
             },
             "responder": {
                 "addr": "198.51.100.1",

@@ -171,6 +171,36 @@ fn a_forged_reset_changes_no_state() {
     assert_eq!(record.responder.tcp_flags, SYN | ACK | RST);
 }
 
+/// As in Zeek, a FIN behind much that the capture lost closes, once its receiver acknowledges it.
+#[test]
+fn a_fin_that_is_acknowledged_counts_although_it_was_beyond_the_window() {
+    let steps = |proof: u32| {
+        connection(&[
+            Step(0, true, SYN, 100, 0, 0),
+            Step(1, false, SYN | ACK, 500, 101, 0),
+            Step(2, true, ACK, 101, 501, 5),
+            Step(3, false, ACK, 501, 106, 0),
+            Step(4, true, FIN | ACK, 900_106, 501, 10),
+            Step(5, false, FIN | ACK, 501, proof, 0),
+            Step(6, true, ACK, proof, 502, 0),
+        ])
+    };
+    let record = steps(900_117);
+    assert_eq!(
+        (record.state.as_str(), record.history.as_str()),
+        ("SF", "ShDaFfGA")
+    );
+    assert_eq!(record.initiator.stream_bytes, Some(900_015));
+    assert_eq!(record.initiator.missed_bytes, Some(900_000));
+    // Of a forged one the receiver acknowledges nothing.
+    let record = steps(106);
+    assert_eq!(
+        (record.state.as_str(), record.history.as_str()),
+        ("S3", "ShDafA")
+    );
+    assert_eq!(record.initiator.stream_bytes, Some(5));
+}
+
 #[test]
 fn icmp_has_its_type_and_ip_its_lengths() {
     let echo = |from: [u8; 4], to: [u8; 4], is_request: bool| {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use netring_flow::export::{
-    ConnState, FlowRecord, IcmpKind, Letters, RecordKind, SideRecord, TunnelRecord,
+    ConnState, FlowRecord, IcmpKind, Letters, MplsRecord, RecordKind, SideRecord, TunnelRecord,
 };
 use netring_flow::extract::TunnelKind;
 use netring_flow::{EndReason, FlowId};
@@ -47,6 +47,11 @@ pub(crate) fn full() -> FlowRecord {
     first.last_ns = Some(1_700_000_003_000_000_000);
     (first.tcp_flags, first.syn, first.fin, first.rst) = (0x1b, 1, 1, 0);
     (first.retransmitted, first.out_of_order, first.zero_windows) = (2, 1, Some(4));
+    first.mpls = Some(MplsRecord {
+        label: 0xf_1234,
+        class: 5,
+        bottom: true,
+    });
     let second = &mut record.responder;
     (second.packets, second.bytes, second.ip_bytes) = (8, 9000, Some(8888));
     (
@@ -78,13 +83,14 @@ type Counts = (
     [Option<i64>; 2],
     u8,
     Option<u16>,
+    Option<(u32, u8, bool)>,
 );
 
 fn counts() -> impl Strategy<Value = Counts> {
     any::<Counts>()
 }
 
-fn fill(side: &mut SideRecord, (numbers, known, times, flags, port): Counts) {
+fn fill(side: &mut SideRecord, (numbers, known, times, flags, port, mpls): Counts) {
     [
         side.packets,
         side.bytes,
@@ -103,6 +109,11 @@ fn fill(side: &mut SideRecord, (numbers, known, times, flags, port): Counts) {
     ] = known;
     [side.first_ns, side.last_ns] = times;
     (side.tcp_flags, side.port) = (flags, port);
+    side.mpls = mpls.map(|(label, class, bottom)| MplsRecord {
+        label,
+        class,
+        bottom,
+    });
 }
 
 fn reason() -> impl Strategy<Value = Option<EndReason>> {

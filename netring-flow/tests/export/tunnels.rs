@@ -2,7 +2,7 @@
 
 use etherparse::PacketBuilder;
 use netring_flow::FlowTracker;
-use netring_flow::export::{FlowRecord, FlowRecorder, TunnelRecord};
+use netring_flow::export::{FlowRecord, FlowRecorder, MplsRecord, TunnelRecord};
 use netring_flow::extract::{FiveTuple, TunnelKind, Tunnels};
 use netring_sys::{LinkType, Packet, Timestamp};
 
@@ -103,6 +103,49 @@ fn a_flow_in_a_tunnel_has_its_tunnel_and_its_own_bytes() {
             (None, Some(38))
         );
     }
+}
+
+/// Labels differ by direction: those of each end's first packet are in its side.
+#[test]
+fn each_end_has_the_top_label_of_its_first_packet() {
+    let labelled = |entries: [u8; 8], swapped: bool| {
+        let mut packet = inside();
+        if swapped {
+            (0..4).for_each(|n| packet.swap(12 + n, 16 + n));
+            (0..2).for_each(|n| packet.swap(20 + n, 22 + n));
+        }
+        ethernet(0x8847, &joined(&[&entries, &packet]))
+    };
+    let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
+    let mut recorder = FlowRecorder::new();
+    for (entries, swapped) in [
+        ([0x3e, 0x81, 0x0a, 64, 0, 0, 0x21, 64], false),
+        ([0, 0x02, 0x90, 64, 0, 0, 0x31, 64], true),
+        ([0, 0x01, 0x00, 64, 0, 0, 0x41, 64], true),
+    ] {
+        let frame = labelled(entries, swapped);
+        let packet = Packet::new(&frame, Timestamp::default(), LinkType::ETHERNET);
+        tracker.track(&packet, &mut recorder);
+    }
+    let frame = ethernet(0x0800, &inside());
+    let packet = Packet::new(&frame, Timestamp::default(), LinkType::ETHERNET);
+    tracker.track(&packet, &mut recorder);
+    while tracker.finish(&mut recorder) {}
+    let record = recorder.drain().next().unwrap();
+    assert_eq!((record.initiator.packets, record.responder.packets), (2, 2));
+    let entry = |label, class| MplsRecord {
+        label,
+        class,
+        bottom: false,
+    };
+    assert_eq!(record.initiator.mpls, Some(entry(256_016, 5)));
+    assert_eq!(record.responder.mpls, Some(entry(41, 0)));
+    // Inside of a tunnel they are not looked at.
+    let frame = vxlan(&labelled([0, 1, 0, 64, 0, 0, 0x41, 64], false));
+    let extract = FiveTuple::bidirectional().with_tunnels(Tunnels::all());
+    let tunnelled = self::record(extract, &frame);
+    assert_eq!(tunnelled.initiator.port, Some(5000));
+    assert_eq!(tunnelled.initiator.mpls, None);
 }
 
 /// What counts in the flow that carries a tunnel has that flow's bytes.

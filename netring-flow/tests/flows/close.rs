@@ -4,6 +4,7 @@ use etherparse::{PacketBuilder, TcpOptionElement};
 use netring_flow::{Anomaly, EndReason, FlowEvent};
 
 use crate::common::{ACK, Bench, CLIENT, FIN, RST, SERVER, SYN, tcp};
+use crate::counting::{allocated, allocations};
 
 /// A SYN or SYN-ACK with a window scale; a window of 65,000.
 fn scaled(from: &str, to: &str, sequence: u32, ack: Option<u32>, scale: u8) -> Vec<u8> {
@@ -234,4 +235,137 @@ fn a_fin_outside_the_window_closes_nothing() {
     let stats = bench.ended()[0].stats;
     assert_eq!((stats.by_initiator().fin, stats.by_responder().fin), (1, 1));
     assert_eq!(stats.by_initiator().retransmitted, 0);
+}
+
+/// A connection of which the capture lost most: the client's FIN is a million bytes beyond the last
+/// acknowledgement that was seen.
+fn lost() -> (Bench, u32) {
+    let mut bench = open(None);
+    let fin = 1061 + 1_000_000;
+    bench.client(1.0, FIN | ACK, fin, 9041, b"end");
+    assert_eq!(out_of_window(&bench), 1);
+    (bench, fin + 3)
+}
+
+#[test]
+fn a_fin_beyond_the_window_counts_once_its_receiver_acknowledges_it() {
+    // By a pure acknowledgement, and by the other FIN.
+    for with_fin in [false, true] {
+        let (mut bench, fin) = lost();
+        if with_fin {
+            bench.server(1.1, FIN | ACK, 9041, fin + 1, b"");
+        } else {
+            bench.server(1.1, ACK, 9041, fin + 1, b"");
+            bench.server(1.2, FIN | ACK, 9041, fin + 1, b"");
+        }
+        bench.client(1.3, ACK, fin + 1, 9042, b"");
+        let closed = bench.count(|event| matches!(event, FlowEvent::Closed { .. }));
+        assert_eq!((closed, out_of_window(&bench)), (1, 1));
+        let history = if with_fin { "ShADdFf" } else { "ShADdFaf" };
+        assert_eq!(bench.story(), [(EndReason::Finished, history.into())]);
+    }
+    // The other end had closed before.
+    let mut bench = open(None);
+    bench.server(0.9, FIN | ACK, 9041, 1061, b"");
+    bench.client(1.0, FIN | ACK, 2_000_000, 9042, b"");
+    assert_eq!(out_of_window(&bench), 1);
+    bench.server(1.1, ACK, 9042, 2_000_001, b"");
+    assert_eq!(bench.story(), [(EndReason::Finished, "ShADdfFa".into())]);
+    // Both FINs are beyond the windows.
+    let mut bench = open(None);
+    bench.client(1.0, FIN | ACK, 2_000_000, 9041, b"");
+    bench.server(1.1, FIN | ACK, 3_000_000, 1061, b"");
+    assert_eq!(out_of_window(&bench), 2);
+    bench.server(1.2, ACK, 9041, 2_000_001, b"");
+    bench.client(1.3, ACK, 2_000_001, 3_000_001, b"");
+    assert_eq!(bench.story(), [(EndReason::Finished, "ShADdFaf".into())]);
+}
+
+#[test]
+fn a_forged_fin_closes_nothing_whatever_is_acknowledged_later() {
+    // Other numbers than exactly its own.
+    for ack in [1061, 1_001_063, 1_001_065, 1_001_066, 900_000_000] {
+        let (mut bench, fin) = lost();
+        assert_eq!(fin, 1_001_064);
+        bench.server(1.1, ACK, 9041, ack.min(fin + 2), b"");
+        bench.server(1.2, FIN | ACK, 9041, ack, b"");
+        let story = bench.story();
+        let is_proof = ack == fin + 1;
+        assert_eq!(story[0].0 == EndReason::Finished, is_proof, "{ack}");
+    }
+    // Data is where it claims to be, and what is acknowledged is that.
+    let (mut bench, fin) = lost();
+    bench.client(1.1, ACK, fin - 9, 9041, &[7; 10]);
+    bench.server(1.2, ACK, 9041, fin + 1, b"");
+    bench.server(1.3, FIN | ACK, 9041, fin + 1, b"");
+    assert_eq!(bench.story(), [(EndReason::SourceEnded, "ShADdaf".into())]);
+    // The acknowledgement is forged too: its own number is outside of the window.
+    let (mut bench, fin) = lost();
+    bench.server(1.1, ACK, 900_000_000, fin + 1, b"");
+    bench.server(1.2, ACK, 9041, 1061, b"");
+    assert_eq!(bench.story(), [(EndReason::SourceEnded, "ShADda".into())]);
+    // Its sender acknowledges it, not its receiver.
+    let (mut bench, fin) = lost();
+    bench.client(1.1, ACK, 1061, fin + 1, b"");
+    assert_eq!(bench.story(), [(EndReason::SourceEnded, "ShADd".into())]);
+    // A RST is not acknowledged by anyone.
+    let mut bench = open(None);
+    bench.client(1.0, RST | ACK, 2_000_000, 9041, b"");
+    bench.client(1.0, FIN | RST, 2_000_000, 9041, b"");
+    bench.server(1.1, ACK, 9041, 2_000_001, b"");
+    assert_eq!(bench.story(), [(EndReason::SourceEnded, "ShADda".into())]);
+}
+
+/// The flow that a forged FIN was sent to goes on as before, with its timeout and its figures.
+#[test]
+fn a_flow_in_doubt_is_established() {
+    let (mut bench, _) = lost();
+    for n in 0..50 {
+        let at = 2.0 + f64::from(n) * 200.0;
+        bench.client(at, ACK, 1061 + n * 10, 9041, &[7; 10]);
+        bench.server(at + 1.0, ACK, 9041, 1071 + n * 10, b"");
+    }
+    assert_eq!(bench.tracker.stats().flows_started, 1);
+    let live = bench.tracker.largest_flows(1);
+    assert_eq!(live[0].state, netring_flow::FlowState::TcpEstablished);
+    assert_eq!(bench.story(), [(EndReason::SourceEnded, "ShADda".into())]);
+    let stats = bench.ended()[0].stats;
+    assert_eq!(stats.by_initiator().packets, 2 + 2 + 1 + 50);
+    assert_eq!(stats.by_initiator().retransmitted, 0);
+}
+
+/// Forged FINs cost one table, however many flows they are sent to, and the last are kept.
+#[test]
+fn forged_fins_take_bounded_memory() {
+    const FLOWS: u32 = 5000;
+    let mut bench = Bench::new();
+    let client = |n: u32| format!("10.1.{}.{}:5000", n >> 8, n & 255);
+    for n in 0..FLOWS {
+        let client = client(n);
+        bench.frame(0.0, &tcp(&client, SERVER, 1000, 0, SYN, b""));
+        bench.frame(0.1, &tcp(SERVER, &client, 9000, 1001, SYN | ACK, b""));
+        bench.frame(0.2, &tcp(&client, SERVER, 1001, 9001, ACK, b""));
+    }
+    let frames: Vec<_> = (0..FLOWS)
+        .map(|n| tcp(&client(n), SERVER, 2_000_000, 9001, FIN | ACK, b""))
+        .collect();
+    bench.events.reserve(2 * FLOWS as usize);
+    let before = (allocated(), allocations());
+    for frame in &frames {
+        bench.frame(0.3, frame);
+    }
+    let after = (allocated(), allocations());
+    assert_eq!((after.0 - before.0, after.1 - before.1), (8192, 1));
+    assert_eq!(out_of_window(&bench), FLOWS.into());
+    // The receiver of each acknowledges it: that of the last 256 flows is known.
+    for n in 0..FLOWS {
+        let ack = tcp(SERVER, &client(n), 9001, 2_000_001, FIN | ACK, b"");
+        bench.frame(0.4, &ack);
+    }
+    for n in 0..FLOWS {
+        let ack = tcp(&client(n), SERVER, 2_000_001, 9002, ACK, b"");
+        bench.frame(0.5, &ack);
+    }
+    assert_eq!(bench.tracker.stats().flows_closed, 256);
+    bench.finish();
 }

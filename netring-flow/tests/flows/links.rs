@@ -208,3 +208,158 @@ fn tags_of_every_identifier_that_switches_use() {
         assert_eq!(summary(1, &bytes, &four()), V4, "{tpid:#x}");
     }
 }
+
+#[test]
+fn frame_relay_by_rfc_2427_and_by_ether_types() {
+    let ethernet = [&[2; 12][..], &[8, 0]].concat();
+    let snap = |oui: [u8; 3], number: [u8; 2]| [&[3, 0, 0x80][..], &oui, &number, &[][..]].concat();
+    let bridged = [snap([0, 0x80, 0xc2], [0, 7]), ethernet.clone()].concat();
+    let checked = [snap([0, 0x80, 0xc2], [0, 1]), ethernet].concat();
+    for address in [&[0x48, 0xe1][..], &[0x80, 0xea, 0x9d], &[0, 2, 4, 7]] {
+        for (header, packet, flow) in [
+            (&[3, 0xcc][..], four(), V4),
+            (&[3, 0, 0xcc], four(), V4),
+            (&[3, 0x8e], six(), V6),
+            (&[8, 0], four(), V4),
+            (&[0x86, 0xdd], six(), V6),
+            (&snap([0; 3], [8, 0]), four(), V4),
+            (&bridged, four(), V4),
+            (&checked, four(), V4),
+            (&[3, 0xcf, 0, 0x21], four(), V4),
+            (&[0x88, 0x47, 0, 1, 1, 64], four(), V4),
+        ] {
+            let header = [address, header].concat();
+            assert_eq!(summary(107, &header, &packet), flow, "{header:?}");
+        }
+        // Q.933, a bridged frame of another medium, a length instead of an EtherType.
+        for header in [
+            &[3, 8][..],
+            &snap([0, 0x80, 0xc2], [0, 9]),
+            &snap([0; 3], [0, 40]),
+            &[5, 0xdc],
+        ] {
+            let header = [address, header].concat();
+            assert_eq!(summary(107, &header, &four()), "Some(NotIp)", "{header:?}");
+        }
+    }
+    // An address that ends at once, and one that does not end.
+    for header in [[0x49, 0xe1, 3, 0xcc, 0], [0, 2, 4, 6, 9]] {
+        let bytes = [&header[..], &four()].concat();
+        let packet = Packet::new(&bytes, at(0.0), LinkType::FRELAY);
+        assert_eq!(read(&packet).err(), Some(Skip::NotIp));
+    }
+}
+
+#[test]
+fn ip_over_infiniband_and_between_zones_of_solaris() {
+    for (ether_type, packet, flow) in [
+        ([8, 0], four(), V4),
+        ([0x86, 0xdd], six(), V6),
+        ([8, 6], four(), "Some(NotIp)"),
+        ([0, 40], four(), "Some(NotIp)"),
+    ] {
+        let header = [&[7; 40][..], &ether_type, &[0, 0]].concat();
+        assert_eq!(summary(242, &header, &packet), flow);
+    }
+    for (version, family, packet, flow) in [
+        (1, 2, four(), V4),
+        (2, 2, four(), V4),
+        (2, 26, six(), V6),
+        (2, 10, six(), "Some(NotIp)"),
+        (3, 2, four(), "Some(NotIp)"),
+    ] {
+        let header = [&[version, family][..], &[0xff; 22]].concat();
+        assert_eq!(summary(226, &header, &packet), flow, "{version} {family}");
+    }
+}
+
+#[test]
+fn frames_of_juniper_behind_their_header() {
+    let ethernet = [&[2; 12][..], &[8, 0]].concat();
+    for (link, frame) in [
+        (178, &ethernet[..]),
+        (179, &[0xff, 3, 0, 0x21]),
+        (180, &[0x48, 0xe1, 3, 0xcc]),
+        (181, &[0x0f, 0, 8, 0]),
+    ] {
+        for header in [
+            &b"MGC\x00"[..],
+            b"MGC\x01",
+            b"MGC\x80\0\0",
+            b"MGC\x85\0\x03abc",
+        ] {
+            let header = [header, frame].concat();
+            assert_eq!(summary(link, &header, &four()), V4, "{link}");
+        }
+        // Without a frame: the protocol, and the packet.
+        for (header, packet, flow) in [
+            (&b"MGC\x02\x02\0\0\0"[..], four(), V4),
+            (b"MGC\x83\0\x01a\x06\0\0\0", six(), V6),
+        ] {
+            assert_eq!(summary(link, header, &packet), flow, "{link}");
+        }
+        let other = [&b"MGD\x00"[..], frame].concat();
+        assert_eq!(summary(link, &other, &four()), "Some(NotIp)");
+    }
+}
+
+/// What is inside of these is the frame of a host: behind a tag or not.
+#[test]
+fn a_frame_in_a_fabric_path_frame() {
+    let outer = [&[2; 12][..], &[0x89, 3, 0x05, 0x20]].concat();
+    let inner = [&[4; 12][..], &[8, 0]].concat();
+    assert_eq!(summary(1, &[outer.clone(), inner].concat(), &four()), V4);
+    let tagged = [&[4; 12][..], &[0x81, 0, 0, 7, 0x86, 0xdd]].concat();
+    assert_eq!(summary(1, &[outer.clone(), tagged].concat(), &six()), V6);
+    let arp = [outer, vec![4; 12], vec![8, 6]].concat();
+    assert_eq!(summary(1, &arp, &four()), "Some(NotIp)");
+    // One in another, without end.
+    let endless = [&[2; 12][..], &[0x89, 3, 0, 1]].concat().repeat(90);
+    let packet = Packet::new(&endless, at(0.0), LinkType::ETHERNET);
+    assert_eq!(read(&packet).err(), Some(Skip::TooDeep));
+}
+
+/// The payload of MACsec is read if it is neither encrypted nor changed.
+#[test]
+fn macsec_without_encryption() {
+    const CHECK: [u8; 16] = [0xee; 16];
+    let tag = |control: u8, short: u8, has_channel: bool, ether_type: [u8; 2]| {
+        let mut frame = vec![2; 12];
+        frame.extend([0x88, 0xe5, control, short, 0, 0, 0, 9]);
+        frame.extend(&[3; 8][..if has_channel { 8 } else { 0 }]);
+        frame.extend(ether_type);
+        frame
+    };
+    for (header, packet, flow) in [
+        (tag(0x20, 0, true, [8, 0]), four(), V4),
+        (tag(0x00, 0, false, [8, 0]), four(), V4),
+        (tag(0x53, 0, false, [0x86, 0xdd]), six(), V6),
+        (tag(0x08, 0, false, [8, 0]), four(), "Some(NotIp)"),
+        (tag(0x0c, 0, false, [8, 0]), four(), "Some(NotIp)"),
+        (tag(0x04, 0, false, [8, 0]), four(), "Some(NotIp)"),
+        (tag(0x80, 0, false, [8, 0]), four(), "Some(NotIp)"),
+        (tag(0x20, 0, true, [8, 6]), four(), "Some(NotIp)"),
+    ] {
+        let bytes = [&header[..], &packet, &CHECK].concat();
+        let whole = Packet::new(&bytes, at(0.0), LinkType::ETHERNET);
+        assert_eq!(line(&whole), flow, "{header:?}");
+        for end in 0..bytes.len() {
+            let cut = Packet::new(&bytes[..end], at(0.0), LinkType::ETHERNET);
+            let cut = cut.with_wire_len(bytes.len() as u32);
+            if let Ok(found) = read(&cut) {
+                assert_eq!(found.payload_len, 30);
+            }
+        }
+    }
+    // A short frame gives its length, and is padded behind the check value.
+    let short = ip4(40, 17, &udp(20, 12));
+    let header = tag(0x20, 42, true, [8, 0]);
+    let bytes = [&header[..], &short, &CHECK, &[0; 6]].concat();
+    let packet = Packet::new(&bytes, at(0.0), LinkType::ETHERNET);
+    assert_eq!(line(&packet), "udp 192.0.2.1:5000 192.0.2.9:53 12");
+    // The check value is no payload, also of a packet that gives no length.
+    let large = ip4(0, 6, &tcp(20, 30));
+    let bytes = [&tag(0, 0, false, [8, 0])[..], &large, &CHECK].concat();
+    let packet = Packet::new(&bytes, at(0.0), LinkType::ETHERNET);
+    assert_eq!(line(&packet), "tcp 192.0.2.1:5000 192.0.2.9:53 30");
+}

@@ -74,7 +74,7 @@ fn f24_bytes_have_the_time_of_their_own_segment() {
 fn f25_a_hundred_thousand_held_segments_need_no_stack() {
     let config = ReassemblyConfig::new()
         .deadline(Duration::MAX)
-        .max_held_per_flow(64 << 20);
+        .max_held_per_flow(128 << 20);
     let mut bench = Bench::with(config);
     bench.handshake();
     for n in (1..100_000).rev() {

@@ -139,7 +139,7 @@ pub(crate) struct Bench {
     pub(crate) streams: Reassembler<FiveTupleKey, Log>,
     /// Added to the sequence numbers of client and server.
     pub(crate) shift: [u32; 2],
-    now: f64,
+    pub(crate) now: f64,
 }
 
 impl Bench {

@@ -383,3 +383,41 @@ fn more_timers_than_start_again_at_once_start_again_with_the_next_packets() {
     assert_eq!(bench.stats().gaps, 3000);
     bench.finish();
 }
+
+/// The two directions of a network tap come from two captures. Up to a whole ring of one may be
+/// read before the other.
+#[test]
+fn acknowledgements_that_are_read_seconds_before_their_bytes_make_no_gap() {
+    let mut bench = Bench::new();
+    bench.handshake();
+    let start = bench.now;
+    let (mut sent, mut text) = (1, String::new());
+    for ring in 0..5 {
+        // Four seconds of the server, then the same of the client.
+        for n in 0..20 {
+            bench.now = start + f64::from(ring) * 4.0 + f64::from(n) * 0.2 + 0.05;
+            bench.s(ACK, 1, sent + 5 * (n + 1), b"");
+        }
+        for n in 0..20 {
+            bench.now = start + f64::from(ring) * 4.0 + f64::from(n) * 0.2;
+            bench.c(ACK, sent + 5 * n, 1, b"hello");
+            text += "hello";
+        }
+        sent += 100;
+    }
+    bench.finish();
+    assert_eq!(bench.stream(Side::Initiator), text);
+    assert_eq!((bench.stats().gaps, bench.stats().duplicate), (0, 0));
+}
+
+#[test]
+fn acknowledged_bytes_are_a_gap_when_their_sender_goes_on() {
+    let mut bench = Bench::new();
+    bench.handshake().s(ACK, 1, 6, b"").pass(1.0);
+    bench.s(ACK, 1, 6, b"more").s(ACK, 5, 6, b"and more");
+    assert_eq!(bench.log(), ["R+0 more", "R+4 and more"]);
+    bench.c(ACK, 6, 13, b"");
+    assert_eq!(bench.log(), ["I?0 5"]);
+    bench.c(ACK, 6, 13, b"next");
+    assert_eq!(bench.log(), ["I+5 next"]);
+}

@@ -1,7 +1,7 @@
 //! Sources around sources, and a writer around a sink, built on the contract alone.
 //!
 //! Each is a source like the one inside, so flows, streams, broadcasts and other adapters work on
-//! top of it. None allocates per packet, and each packet counts in one of the figures of [`Stats`]:
+//! top of it. None allocates per packet, and each packet counts in exactly one figure of [`Stats`]:
 //! `offered = delivered + left_out + dropped + invalid` once a source is drained.
 //!
 //! - [`Filtered`] lends the packets that match a filter;

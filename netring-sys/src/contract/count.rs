@@ -1,4 +1,4 @@
-//! Figures that say how exact they are, and how figures are printed.
+//! Counts that state their exactness, and their printed form.
 
 use std::fmt;
 use std::iter::Sum;
@@ -6,7 +6,7 @@ use std::ops::{Add, AddAssign};
 
 /// A figure, and how exact it is.
 ///
-/// Figures add up, and the sum says no more than is known: it is exact if both are, and a lower
+/// Figures add up, and the sum claims no more than is known: it is exact if both are, and a lower
 /// bound if one of them is a lower bound or unavailable.
 ///
 /// ```
@@ -50,7 +50,7 @@ impl Count {
         }
     }
 
-    /// The share of `total` that this is, as far as both are known: 0 to 1, and 0 of nothing.
+    /// The share of this in `total`, as far as both are known: 0 to 1, and 0 if `total` is 0.
     pub(super) fn ratio_of(self, total: Self) -> Option<f64> {
         match (self.value()?, total.value()?) {
             (0, _) | (_, 0) => Some(0.0),

@@ -1,7 +1,7 @@
-//! What the ring of a capture is sized for.
+//! The purpose that a capture's ring is sized for.
 
-/// What the ring of a capture is sized for. The choice is the same for every backend; each builder
-/// documents the sizes that it picks.
+/// The purpose that a capture's ring is sized for. The choice is the same for every backend; each
+/// builder documents the sizes that it picks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Profile {

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use crate::Timestamp;
 
-/// What became of the requested transmit timestamps of a sink. All figures except `waiting` and
-/// `pending` only grow.
+/// The fate of a sink's requested transmit timestamps. All figures except `waiting` and `pending`
+/// only grow.
 ///
 /// At any time `requested = delivered + waiting + absent + lost + pending`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,15 +21,15 @@ pub struct TimestampStats {
     /// a packet socket also those for which none arrived while twice as many frames as the ring has
     /// slots were sent after them.
     pub absent: u64,
-    /// Timestamps that were discarded because too many waited: the sink's `transmit_timestamps`
-    /// says how many can.
+    /// Timestamps that were discarded because too many waited: see the sink's `transmit_timestamps`
+    /// for the limit.
     pub lost: u64,
     /// Frames that are not sent, or whose timestamp can still arrive.
     pub pending: u64,
 }
 
-/// Timestamps that arrived and wait to be read, up to a bound, and what became of the others: for
-/// the sinks that fill it. It takes its memory when it is created.
+/// Timestamps that arrived and wait to be read, up to a bound, and the fate of the others, for the
+/// sinks that fill it. It allocates its memory on creation.
 #[derive(Debug)]
 pub struct SentTimestamps {
     /// Oldest first, with the caller's numbers.
@@ -39,7 +39,7 @@ pub struct SentTimestamps {
 }
 
 impl SentTimestamps {
-    /// As many as `most` wait to be read.
+    /// At most `most` wait to be read.
     pub fn new(most: usize) -> Self {
         Self {
             came: VecDeque::with_capacity(most),
@@ -58,7 +58,7 @@ impl SentTimestamps {
         self.stats.absent += 1;
     }
 
-    /// A requested timestamp arrived. It is discarded if as many as may wait do.
+    /// A requested timestamp arrived. It is discarded if the queue is full.
     pub fn arrived(&mut self, id: u64, time: Timestamp) {
         match self.came.len() < self.most {
             true => self.came.push_back((id, time)),

@@ -8,10 +8,10 @@ use crate::{Error, Offload, SinkStats};
 /// one implement it. For packets with timestamps, as a capture file takes them, see
 /// [`PacketWriter`](crate::PacketWriter).
 ///
-/// A frame is written directly into the memory that it is sent from: [`room`](Self::room) looks for
-/// a slot, [`slot`](Self::slot) lends it, and [`PacketSlot::commit`] hands it over. A slot that is
-/// dropped instead leaves no trace and does not delay those after it. Committed frames are sent by
-/// the next [`flush`](Self::flush), one call for many frames. None of the four blocks. As with
+/// A frame is written directly into the memory from which it is sent: [`room`](Self::room) looks
+/// for a slot, [`slot`](Self::slot) lends it, and [`PacketSlot::commit`] hands it over. A slot that
+/// is dropped instead leaves no trace and does not delay those after it. Committed frames are sent
+/// by the next [`flush`](Self::flush), one call for many frames. None of the four blocks. As with
 /// [`PacketSource`](crate::PacketSource), looking and lending are two steps, so that a wait fits
 /// between them.
 ///
@@ -104,7 +104,7 @@ use crate::{Error, Offload, SinkStats};
 /// }
 /// ```
 pub trait PacketSink {
-    /// What [`slot`](Self::slot) lends, bound to the sink.
+    /// The slot that [`slot`](Self::slot) lends, bound to the sink.
     type Slot<'a>: PacketSlot
     where
         Self: 'a;
@@ -186,9 +186,9 @@ pub trait PacketSlot: DerefMut<Target = [u8]> {
     /// Hands the frame over. It keeps its place among the frames committed before and after it.
     fn commit(self);
 
-    /// Requests for the frame in the slot, which is written, what is still to be done to it: a
-    /// checksum, and segmentation. Returns false, and requests nothing, if the sink cannot do all
-    /// of it; the frame then has to be complete. Default: it cannot.
+    /// Requests the remaining work for the written frame in the slot: a checksum, and segmentation.
+    /// Returns false, and requests nothing, if the sink cannot do all of it; the frame must then be
+    /// complete. Default: it cannot.
     fn request_offload(&mut self, offload: &Offload) -> bool {
         let _ = offload;
         false

@@ -32,7 +32,7 @@ pub struct SinkStats {
 }
 
 impl SinkStats {
-    /// The figures of a sink that loses nothing: the frames committed, and those of them sent.
+    /// The statistics of a sink that loses nothing: frames committed, and frames sent.
     pub const fn counted(committed: u64, sent: u64) -> Self {
         Self {
             committed,

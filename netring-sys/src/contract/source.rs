@@ -28,7 +28,7 @@ use crate::{Error, Packet, PacketVec, Stats};
 /// }
 /// ```
 ///
-/// The loop ends when a file is at its end or a capture is stopped. It goes on while an interface
+/// The loop ends when a file is at its end or a capture is stopped. It continues while an interface
 /// is silent or down ([`Stats::link_downs`] counts how often it went down), and returns
 /// [`Error::InterfaceRemoved`] if the interface is removed. If you have something else to do
 /// meanwhile, use [`next_batch_timeout`](Self::next_batch_timeout).
@@ -117,7 +117,8 @@ use crate::{Error, Packet, PacketVec, Stats};
 /// }
 /// ```
 pub trait PacketSource {
-    /// What [`batch`](Self::batch) lends; it borrows the source, and its packets borrow it.
+    /// The batch that [`batch`](Self::batch) lends; it borrows the source, and its packets borrow
+    /// it.
     type Batch<'a>: PacketBatch
     where
         Self: 'a;
@@ -130,7 +131,7 @@ pub trait PacketSource {
     /// or [`Error::Closed`], from then on.
     fn ready(&mut self) -> Result<Readiness, Error>;
 
-    /// Lends what [`ready`](Self::ready) found; an empty batch if it found nothing.
+    /// Lends the packets that [`ready`](Self::ready) found; an empty batch if it found none.
     ///
     /// Dropping the batch returns all of its memory: all its packets count as delivered.
     fn batch(&mut self) -> Self::Batch<'_>;
@@ -139,7 +140,7 @@ pub trait PacketSource {
     /// `None`, and a timeout that the clock cannot represent, wait forever. Returns
     /// [`Empty`](Readiness::Empty) only if it expired.
     ///
-    /// A source that may be empty has to provide it; a live one can use
+    /// A source that may be empty must provide it; a live one can use
     /// [`wait::ready`](crate::wait::ready). Adapters forward it.
     ///
     /// # Errors
@@ -156,7 +157,7 @@ pub trait PacketSource {
     /// Waits for the next batch, and lends it. Returns `None` at the end: of a file, or of a
     /// capture that was stopped.
     ///
-    /// A link that goes down is not the end, nor an error: the wait goes on, and
+    /// A link that goes down is neither the end nor an error: the wait continues, and
     /// [`Stats::link_downs`] counts it. The same is true of every error that is not
     /// [terminal](Error::is_terminal); [`ready`](Self::ready) returns them.
     ///
@@ -242,8 +243,8 @@ pub trait PacketSource {
     fn is_live(&self) -> bool;
 }
 
-/// A source that can be opened by the name of an interface. A layer above, such as the adapter for
-/// a runtime, can then open it, also with settings, without knowing the backend.
+/// A source that can be opened by the name of an interface. A higher layer, such as the adapter for
+/// a runtime, can then open it, with settings if needed, without knowing the backend.
 pub trait Open: PacketSource + Sized {
     /// The settings.
     type Builder: Build<Source = Self>;
@@ -260,7 +261,7 @@ pub trait Open: PacketSource + Sized {
 
 /// The settings of a source, from which it is opened.
 pub trait Build {
-    /// What is opened.
+    /// The source that is opened.
     type Source: PacketSource;
 
     /// Opens the source.
@@ -276,7 +277,7 @@ pub trait PacketBatch {
     fn packets(&self) -> impl Iterator<Item = Packet<'_>>;
 }
 
-/// What [`PacketSource::ready`] found.
+/// The result of [`PacketSource::ready`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
     /// A batch is available. It has packets, unless a [filter](crate::adapters::Filtered) rejects

@@ -50,7 +50,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// The figures of a source that loses nothing, such as a file, and has lent `delivered`
+    /// The statistics of a source that loses nothing, such as a file, and has lent `delivered`
     /// packets.
     pub const fn counted(delivered: u64) -> Self {
         Self {
@@ -110,7 +110,7 @@ impl Sum for Stats {
     }
 }
 
-/// One line: packets offered, delivered and dropped; of the rest what is not zero.
+/// One line: packets offered, delivered and dropped, then every other counter that is not zero.
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

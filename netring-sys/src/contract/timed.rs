@@ -1,6 +1,6 @@
 //! The outcome of a wait with a timeout.
 
-/// What [`PacketSource::next_batch_timeout`](crate::PacketSource::next_batch_timeout) returns.
+/// The result of [`PacketSource::next_batch_timeout`](crate::PacketSource::next_batch_timeout).
 #[derive(Debug)]
 pub enum Timed<B> {
     /// The next batch.

@@ -62,10 +62,9 @@ impl<'a> Packet<'a> {
 }
 
 impl Packet<'_> {
-    /// What is still to be done to [`wire_bytes`](Self::wire_bytes):
-    /// [`offload`](crate::Meta::offload), with the place of the checksum moved behind a VLAN tag
-    /// that is put back. `None` if the source does not know, or that place is beyond the kernel's
-    /// words.
+    /// The work that remains for [`wire_bytes`](Self::wire_bytes):
+    /// [`offload`](crate::Meta::offload), with the place of the checksum moved by a VLAN tag that
+    /// is put back. `None` if the source does not know, or that place exceeds the kernel's fields.
     #[inline]
     pub fn wire_offload(&self) -> Option<Offload> {
         let offload = self.offload()?;

@@ -44,7 +44,7 @@ pub trait PacketWriter {
     fn write(&mut self, packet: &Packet<'_>) -> Result<bool, Error>;
 
     /// Passes buffered packets on, to the file or to the interface. Returns false if some of them
-    /// have to wait; another flush continues with them.
+    /// must wait; another flush continues with them.
     ///
     /// # Errors
     /// The errors of [`write`](Self::write).

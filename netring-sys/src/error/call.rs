@@ -1,4 +1,4 @@
-//! A system call that failed, and what helps.
+//! A system call that failed, and the remedy.
 
 use std::{fmt, io};
 
@@ -20,7 +20,7 @@ impl SyscallError {
         }
     }
 
-    /// Whether memory was short: the kernel's, or what the process may lock.
+    /// Whether memory was short: the kernel's, or the process's limit of locked memory.
     pub fn is_out_of_memory(&self) -> bool {
         let locked = self.call.starts_with("mmap") && self.is(libc::EAGAIN);
         self.source.kind() == io::ErrorKind::OutOfMemory || locked
@@ -43,7 +43,7 @@ impl std::error::Error for SyscallError {
     }
 }
 
-/// The call and what helps, without the kernel's error.
+/// The call and the remedy, without the kernel's error.
 impl fmt::Display for SyscallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} failed{}", self.call, hint(self.call, &self.source))
@@ -97,7 +97,7 @@ fn hint(call: &str, error: &io::Error) -> &'static str {
     }
 }
 
-/// Calls that have advice of their own.
+/// Calls with specific advice.
 pub(crate) const MAP_HUGE: &str = "mmap(MAP_HUGETLB)";
 pub(crate) const MAP_ANONYMOUS: &str = "mmap(MAP_ANONYMOUS)";
 

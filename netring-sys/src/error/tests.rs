@@ -9,7 +9,7 @@ fn os(errno: i32) -> io::Error {
     io::Error::from_raw_os_error(errno)
 }
 
-/// A device of a program's own, with a cause.
+/// A program's own device, with a cause.
 #[derive(Debug)]
 struct Broken(io::Error);
 
@@ -28,7 +28,7 @@ impl std::fmt::Display for Broken {
 /// An error, its text, its cause, and its kind.
 type Case = (Error, &'static str, Option<&'static str>, ErrorKind);
 
-/// All texts, to be read in one place. The advice of [`Error::NotPermitted`] has its tests beside
+/// All texts in one place. The advice of [`Error::NotPermitted`] has its tests beside
 /// [`Privileges`], that of a failed call beside [`SyscallError`].
 fn all() -> Vec<Case> {
     let mut all = about_calls();

@@ -20,16 +20,16 @@ use layers::{Layers, Variant};
 use terms::Terms;
 use values::{Bool, Values};
 
-/// Where a program finds what it tests.
+/// Where a program finds the data it tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
     /// In the bytes of the frame alone.
     Bytes,
-    /// In the bytes and in what the kernel knows about a packet.
+    /// In the bytes and in the kernel's metadata of a packet.
     Live,
 }
 
-/// What becomes of a term about headers that no packet of the link type has.
+/// How to treat a term about headers that no packet of the link type has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Absent {
     /// The expression is refused.

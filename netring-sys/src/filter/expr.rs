@@ -23,8 +23,8 @@ use tree::Node;
 
 /// A filter expression: text in the language of tcpdump (pcap-filter), or built from its parts.
 ///
-/// It converts into a [`Filter`](super::Filter), which every place compiles itself, for its link
-/// type and for where it has the VLAN tags. [`for_bytes`](Self::for_bytes) and
+/// It converts into a [`Filter`](super::Filter), which each place compiles itself, for its link
+/// type and its VLAN tags. [`for_bytes`](Self::for_bytes) and
 /// [`for_live_socket`](Self::for_live_socket) compile it for other programs. Both give one verdict
 /// per packet. The program keeps whole packets; it never cuts one.
 ///
@@ -64,9 +64,9 @@ use tree::Node;
 ///   `tcp port 80 or 443`.
 ///
 /// Names of ports and protocols are those of a list in the library; names of hosts are not looked
-/// up. Text is at most 64 KiB long. Text and built expressions are at most 200 levels deep: a
-/// deeper one is refused when it is parsed or compiled. Chains of `and` or of `or` are flat, and
-/// may be of any length that compiles to 4096 instructions (some 1300 hosts).
+/// up. Text is at most 64 KiB long. Text and built expressions are at most 200 levels deep: deeper
+/// ones are refused when parsed or compiled. Chains of `and` or of `or` are flat, and may be of any
+/// length that compiles to 4096 instructions (some 1300 hosts).
 ///
 /// `vlan`, `mpls`, `pppoes` and `geneve` move the headers for everything that follows them in the
 /// text, also behind `or` and outside of their parentheses: put terms for untagged packets first.
@@ -75,7 +75,7 @@ use tree::Node;
 /// Ethernet header, or its EtherType in the header of Geneve. One can be inside of another one.
 ///
 /// On IPv6, `tcp`, ports and `proto` look at the next header, and behind one fragment header. They
-/// do not find what is behind other extension headers, such as the hop-by-hop header that the
+/// do not find protocols behind other extension headers, such as the hop-by-hop header that the
 /// kernel puts into segments of more than 64 KiB (BIG TCP); `protochain` does.
 ///
 /// # Differences to libpcap
@@ -90,15 +90,15 @@ use tree::Node;
 /// - The packets of all interfaces have their own link types
 ///   ([`for_all_interfaces`](Self::for_all_interfaces)), so `ether host` and `broadcast` are
 ///   possible there. In libpcap they are Linux cooked, without these terms.
-/// - Some keywords of pcap-filter(7) are refused, as the table below says.
+/// - Some keywords of pcap-filter(7) are refused; see the table below.
 /// - `byte N & M` and `byte N | M` test the byte; libpcap forgets to load it, and tests 0.
 /// - `ip broadcast` means 255.255.255.255 and 0.0.0.0, as libpcap has it without a netmask.
 /// - A shift by a computed 32 or more uses the lower five bits of the number, as the kernel does;
 ///   libpcap's own interpreter gives 0.
-/// - `protochain` runs in the kernel too: it is no loop, and looks behind up to eight headers. A
-///   protocol behind more of them is not found. What follows an authentication header is at its
-///   own place; libpcap forgets to add where that header began, and may then never end. Behind
-///   `geneve` libpcap refuses it.
+/// - `protochain` runs in the kernel too: it is not a loop, and looks behind up to eight headers. A
+///   protocol behind more of them is not found. The header after an authentication header is found
+///   at its actual place; libpcap forgets to add the start of that header, and may then never end.
+///   Behind `geneve` libpcap refuses it.
 /// - A term behind `geneve` does not hold for a packet that is not Geneve; libpcap looks for its
 ///   headers at the first byte of the frame. Behind `mpls` and `geneve`, libpcap looks for IP as if
 ///   it were still behind a label.
@@ -132,8 +132,8 @@ pub struct Expr {
 }
 
 impl Expr {
-    /// Compiles the expression for programs that see nothing but the bytes of a frame, with the
-    /// VLAN tags in them: XDP programs, and packets of capture files.
+    /// Compiles the expression for programs that see only the bytes of a frame, including VLAN
+    /// tags: XDP programs, and packets of capture files.
     ///
     /// # Errors
     /// [`Error::Config`] if the link type or its bytes cannot express a term, or the program would
@@ -143,7 +143,7 @@ impl Expr {
     }
 
     /// Compiles the expression for a packet socket, where the kernel keeps the outermost VLAN tag
-    /// aside. It serves packets with the tag in the bytes too.
+    /// aside. It also handles packets with the tag in the bytes.
     ///
     /// # Errors
     /// [`Error::Config`] as of [`for_bytes`](Self::for_bytes), and for a term that reads across the
@@ -154,13 +154,13 @@ impl Expr {
 
     /// Compiles the expression for a packet socket that is bound to no interface, and so receives
     /// packets of several link types. The program looks at the hardware type of each packet's
-    /// interface (`SKF_AD_HATYPE`), and goes on with what the expression means there.
+    /// interface (`SKF_AD_HATYPE`), and continues with the meaning of the expression there.
     ///
     /// - A term about headers that packets of an interface do not have, such as `vlan` or `ether
     ///   host` on a tunnel, does not hold for them: most machines have a tunnel or two, and could
-    ///   otherwise not use these terms at all. `not vlan` therefore holds there, and nothing does
-    ///   that follows `vlan` in the text. On a socket of one such interface the term is refused,
-    ///   because it is a mistake.
+    ///   otherwise not use these terms at all. `not vlan` therefore holds there, and terms after
+    ///   `vlan` in the text do not. On a socket of one such interface the term is refused, because
+    ///   it is a mistake.
     /// - Packets of interfaces whose link type expressions are not available for, such as CAN or
     ///   802.11, are rejected: nothing is known about them, and an interface of that kind can
     ///   appear at any time. [`for_live_socket`](Self::for_live_socket) reports for a link type

@@ -10,15 +10,14 @@ use expression::Expression;
 
 /// A filter that is ready to run over packets, of a capture file or of a ring.
 ///
-/// An expression is compiled for the link type of each packet, once for each type, and for where
-/// the packet has its VLAN tag: in its bytes or beside them ([`Meta::vlan`](crate::Meta::vlan)). So
-/// it serves sources with several link types, and means what it means in the kernel.
+/// An expression is compiled for the link type of each packet, once for each type, and for the
+/// place of its VLAN tag: in the bytes or in the metadata ([`Meta::vlan`](crate::Meta::vlan)). So
+/// it serves sources with several link types, and means the same as in the kernel.
 ///
-/// A program means the same as on a packet socket. What the kernel knows about a packet is taken
-/// from its metadata: interface, direction, VLAN tag, queue, hash and EtherType. A load of
-/// something that the source does not know, or beyond the captured bytes, ends the program with 0,
-/// just as the kernel does for a load beyond the packet. So a filter never accepts a packet by
-/// accident.
+/// A program means the same as on a packet socket. The kernel's facts about a packet are taken from
+/// its metadata: interface, direction, VLAN tag, queue, hash and EtherType. A load of something
+/// that the source does not know, or beyond the captured bytes, ends the program with 0, just as
+/// the kernel does for a load beyond the packet. So a filter never accepts a packet by accident.
 ///
 /// ```
 /// use netring_sys::{Direction, Filter, LinkType, Matcher, Packet, Timestamp};
@@ -48,9 +47,9 @@ impl Matcher {
     ///
     /// # Errors
     /// [`Error::Config`]. For a program, it names the instruction: one that the kernel would refuse
-    /// ([`Program::check`]), or a load of what no packet carries: the mark, the hardware type, the
-    /// processor, the payload offset, a random number, netlink attributes. An expression is refused
-    /// if it is impossible for every link type.
+    /// ([`Program::check`]), or a load of data that no packet carries: the mark, the hardware type,
+    /// the processor, the payload offset, a random number, netlink attributes. An expression is
+    /// refused if it is impossible for every link type.
     pub fn new(filter: impl Into<Filter>) -> Result<Self, Error> {
         Ok(Self(match filter.into().0 {
             Kind::Program(program) => Kinds::Program(Code::new(&program)?),
@@ -70,8 +69,8 @@ impl Matcher {
     ///
     /// # Errors
     /// [`Error::Config`], which names the link type or the term: expressions are not available for
-    /// the link type of the packet, its headers do not have what a term is about, or the source
-    /// does not know what a term asks for.
+    /// the link type of the packet, its headers lack the subject of a term, or the source does not
+    /// know metadata that a term tests.
     #[inline]
     pub fn try_matches(&self, packet: &Packet<'_>) -> Result<bool, Error> {
         self.verdict(packet).ok_or_else(|| self.refusal(packet))
@@ -98,8 +97,8 @@ impl Matcher {
         })
     }
 
-    /// What the program returns; `None` if there is none for this packet. One function, so that the
-    /// interpreter is part of it.
+    /// The result of the program; `None` if there is none for this packet. One function, so that
+    /// the interpreter is part of it.
     fn result(&self, packet: &Packet<'_>) -> Option<u32> {
         let code = match &self.0 {
             Kinds::Program(code) => code,

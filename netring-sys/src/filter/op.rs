@@ -46,7 +46,7 @@ pub enum Op {
     Branch {
         /// The comparison.
         cond: Comparison,
-        /// What `A` is compared with.
+        /// The value to compare `A` with.
         with: Argument,
         /// The index of the next instruction if the comparison holds.
         yes: usize,

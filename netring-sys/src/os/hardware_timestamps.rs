@@ -1,4 +1,4 @@
-//! Timestamps of the card, for as long as a value lives.
+//! Hardware timestamps, for the lifetime of a value.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -13,13 +13,13 @@ use crate::{Error, Interface, SyscallError};
 /// The name of the setting in errors.
 const SETTING: &str = "hardware timestamps";
 
-/// Keeps a card stamping every packet that it receives for as long as it lives.
+/// Keeps a card stamping every packet that it receives for the lifetime of this value.
 ///
-/// This is a setting of the interface and not of a socket: it holds for all programs, and the
-/// kernel does not count who uses it. So it is changed only if the card stamps nothing, or on
-/// request, and when the value is dropped the card gets back the setting that it had, unless
-/// another program changed it meanwhile. A card that stamps every packet already is left alone. A
-/// process that is killed leaves the setting as it is.
+/// This is a setting of the interface and not of a socket: it affects all programs, and the kernel
+/// does not count its users. So it is changed only if the card stamps nothing, or on request, and
+/// dropping the value restores the card's previous setting, unless another program changed it
+/// meanwhile. A card that already stamps every packet is left alone. A process that is killed
+/// leaves the setting as it is.
 #[doc(alias = "SIOCSHWTSTAMP")]
 #[derive(Debug)]
 pub struct HardwareTimestamps {
@@ -28,14 +28,14 @@ pub struct HardwareTimestamps {
 }
 
 impl HardwareTimestamps {
-    /// Makes the card stamp every packet that it receives (`SIOCSHWTSTAMP`). With `replace` also if
-    /// it was set up in another way, for example to stamp packets of the precision time protocol
-    /// for a daemon, which then continue to be stamped.
+    /// Makes the card stamp every packet that it receives (`SIOCSHWTSTAMP`). With `replace`, also
+    /// if it was configured differently, for example to stamp PTP packets for a daemon, which then
+    /// continue to be stamped.
     ///
     /// # Errors
-    /// [`Error::Config`] if driver or card cannot do it, or if it is set up in another way and not
-    /// to be replaced; [`Error::NotPermitted`] without CAP_NET_ADMIN; `ENODEV` if the interface is
-    /// gone.
+    /// [`Error::Config`] if the driver or card does not support it, or if it is configured
+    /// differently and `replace` is false; [`Error::NotPermitted`] without CAP_NET_ADMIN; `ENODEV`
+    /// if the interface is gone.
     pub fn enable(interface: &Interface, replace: bool) -> Result<Self, Error> {
         let card = Card {
             socket: interface.inside(interface_socket)??,
@@ -45,13 +45,13 @@ impl HardwareTimestamps {
         Ok(Self { undo })
     }
 
-    /// Whether the setting of the card was changed, and is to be restored.
+    /// Whether the setting of the card was changed and will be restored.
     pub const fn has_changed(&self) -> bool {
         self.undo.is_some()
     }
 }
 
-/// The calls about one card; another implementation of them is a card of the tests.
+/// The calls about one card; tests implement them for a simulated card.
 trait Calls {
     fn get(&self) -> Result<hwtstamp_config, SyscallError>;
     fn set(&self, config: hwtstamp_config) -> Result<hwtstamp_config, SyscallError>;
@@ -86,14 +86,14 @@ impl Calls for Card {
 struct Undo<C: Calls> {
     card: C,
     before: hwtstamp_config,
-    /// What the driver made of the request.
+    /// The driver's result.
     made: hwtstamp_config,
 }
 
 impl<C: Calls> Drop for Undo<C> {
     fn drop(&mut self) {
         // If another program changed it, the setting is no longer ours. A failure leaves a card
-        // that stamps more than it has to.
+        // that stamps more than necessary.
         if self.card.get().is_ok_and(|now| now == self.made) {
             let _ = self.card.set(self.before);
         }

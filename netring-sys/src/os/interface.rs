@@ -64,8 +64,8 @@ pub struct Interface {
     /// empty or 0), and the number of queues is 1 unless the driver reports it.
     pub is_partial: bool,
     /// The network namespace that it was looked up in, if one was given
-    /// ([`by_name_in`](Self::by_name_in)); `None` for that of the thread. Its methods, and what
-    /// takes the interface, then act in that namespace.
+    /// ([`by_name_in`](Self::by_name_in)); `None` for that of the thread. Its methods, and
+    /// functions that take the interface, then act in that namespace.
     pub namespace: Option<Namespace>,
 }
 
@@ -121,8 +121,8 @@ impl Interface {
     /// ```
     ///
     /// # Errors
-    /// The failed call, also if a sandbox forbids netlink; `EAGAIN` if the addresses keep changing
-    /// for a second.
+    /// The failed call, including one that a sandbox forbids (netlink); `EAGAIN` if the addresses
+    /// keep changing for a second.
     #[doc(alias = "getifaddrs")]
     pub fn addresses(&self) -> Result<Vec<InterfaceAddress>, Error> {
         Ok(self.inside(|| netlink::addresses(self.index))??)
@@ -142,8 +142,8 @@ impl Interface {
     /// ```
     ///
     /// # Errors
-    /// The failed call, also if a sandbox forbids netlink; `EAGAIN` if the routes keep changing for
-    /// a second.
+    /// The failed call, including one that a sandbox forbids (netlink); `EAGAIN` if the routes keep
+    /// changing for a second.
     pub fn carries_default_route(&self) -> Result<bool, Error> {
         Ok(self.inside(|| netlink::carries_default_route(self.index))??)
     }
@@ -176,7 +176,7 @@ impl Interface {
         link_is_up(self.flags)
     }
 
-    /// Whether it delivers what it sends back to this host.
+    /// Whether it delivers sent packets back to this host.
     pub const fn is_loopback(&self) -> bool {
         self.flags & libc::IFF_LOOPBACK as u32 != 0
     }

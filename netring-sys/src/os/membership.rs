@@ -1,4 +1,4 @@
-//! What an interface receives besides packets to this host, for as long as a value lives.
+//! Additional packets that an interface receives, for the lifetime of a value.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -9,11 +9,11 @@ use crate::kernel::packet::{
 use crate::syscall::{add_packet_membership, drop_packet_membership, packet_socket};
 use crate::{Error, Interface, SyscallError};
 
-/// Packets that an interface is to receive, although they are not for this host or for a group that
+/// Packets that an interface should receive although they are not for this host or for a group that
 /// it joined.
 ///
-/// An interface that does not filter by address receives them anyway: veth, a bridge, TAP. Network
-/// cards and macvlan interfaces filter.
+/// Interfaces that do not filter by address (veth, bridges, TAP) receive them anyway. Network cards
+/// and macvlan interfaces filter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Membership {
@@ -26,8 +26,8 @@ pub enum Membership {
     /// Packets to this multicast address of the link layer.
     #[doc(alias = "PACKET_MR_MULTICAST")]
     Multicast(Vec<u8>),
-    /// Packets to this unicast address of the link layer, besides the interface's own. An interface
-    /// without room for it becomes promiscuous.
+    /// Packets to this unicast address of the link layer, in addition to the interface's own. An
+    /// interface without room for it becomes promiscuous.
     #[doc(alias = "PACKET_MR_UNICAST")]
     Unicast(Vec<u8>),
 }
@@ -96,12 +96,12 @@ impl Membership {
     }
 }
 
-/// Keeps memberships of an interface at least for as long as it lives. The kernel counts the users
-/// of each, so others are not disturbed.
+/// Keeps memberships of an interface at least for the lifetime of this value. The kernel counts the
+/// users of each, so others are not disturbed.
 ///
-/// They are those of a packet socket of its own. Dropping the value removes them explicitly,
-/// because a child process that is being started may keep the descriptor open a little longer. They
-/// also end with the process.
+/// They belong to a separate packet socket. Dropping the value removes them explicitly, because a
+/// child process that is being started may keep the descriptor open a little longer. They also end
+/// with the process.
 #[doc(alias = "PACKET_ADD_MEMBERSHIP")]
 #[derive(Debug, Default)]
 pub struct Memberships {

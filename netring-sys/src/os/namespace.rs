@@ -12,7 +12,7 @@ use std::{fs, io, thread};
 use crate::syscall::enter_network_namespace;
 use crate::{Error, SyscallError};
 
-/// The network namespace of the thread that looks.
+/// The network namespace of the calling thread.
 const OF_THIS_THREAD: &str = "/proc/thread-self/ns/net";
 
 /// A network namespace, for a capture or any other work in it.
@@ -32,8 +32,8 @@ const OF_THIS_THREAD: &str = "/proc/thread-self/ns/net";
 /// namespace, however it was named.
 ///
 /// Entering a namespace other than that of the thread needs CAP_SYS_ADMIN, both in the user
-/// namespace of the process and in the one that the network namespace belongs to. `{}` prints how
-/// it was named.
+/// namespace of the process and in the one that the network namespace belongs to. `{}` prints the
+/// name by which it was opened.
 #[derive(Clone)]
 pub struct Namespace {
     file: Arc<OwnedFd>,
@@ -46,8 +46,8 @@ type Id = (u64, u64);
 
 impl Namespace {
     /// Runs `work` in the namespace and returns its result. The calling thread never changes its
-    /// own: unless it is in this namespace already, a thread of its own enters it, does the work
-    /// and ends. A panic of `work` continues on the calling thread.
+    /// own namespace: unless it is already in this one, a new thread enters it, does the work and
+    /// ends. A panic of `work` continues on the calling thread.
     ///
     /// Sockets that `work` opens, and threads that it starts, stay in the namespace. Files do not
     /// change: `/sys` still shows the namespace in which it was mounted.

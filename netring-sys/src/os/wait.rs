@@ -7,8 +7,8 @@
 //! notification.
 //!
 //! A [`LinkMonitor`] reports the changes of an interface to another thread or task, and an
-//! [`InterfaceTable`] those of all interfaces: which there are, and their names. A [`Merge`] waits
-//! for several sources at once, as one source.
+//! [`InterfaceTable`] the interfaces that exist, and their names. A [`Merge`] waits for several
+//! sources at once, as one source.
 //!
 //! ```no_run
 //! use std::os::fd::AsFd;

@@ -47,6 +47,10 @@ impl LinkType {
     /// Cisco HDLC: an address, a control byte and an EtherType (4 bytes) before the network header.
     #[doc(alias = "DLT_C_HDLC")]
     pub const C_HDLC: Self = Self(104);
+    /// Frame relay (Q.922) without frame check sequence: an address of two to four bytes, then what
+    /// RFC 2427 says, or an EtherType.
+    #[doc(alias = "DLT_FRELAY")]
+    pub const FRELAY: Self = Self(107);
     /// OpenBSD loopback: an address family in network byte order.
     pub const LOOP: Self = Self(108);
     /// Linux "cooked" capture, version 1: 16 bytes before the network header.
@@ -55,6 +59,22 @@ impl LinkType {
     /// The log of the packet filter `pf` of the BSDs: a header that gives its own length, then IP.
     #[doc(alias = "DLT_PFLOG")]
     pub const PFLOG: Self = Self(117);
+    /// Ethernet behind the header that Juniper's routers add to captures, which starts with `MGC`.
+    #[doc(alias = "DLT_JUNIPER_ETHER")]
+    pub const JUNIPER_ETHER: Self = Self(178);
+    /// PPP behind the same header.
+    #[doc(alias = "DLT_JUNIPER_PPP")]
+    pub const JUNIPER_PPP: Self = Self(179);
+    /// Frame relay behind the same header.
+    #[doc(alias = "DLT_JUNIPER_FRELAY")]
+    pub const JUNIPER_FRELAY: Self = Self(180);
+    /// Cisco HDLC behind the same header.
+    #[doc(alias = "DLT_JUNIPER_CHDLC")]
+    pub const JUNIPER_CHDLC: Self = Self(181);
+    /// Solaris between zones: 24 bytes, of which the second is the address family, before the
+    /// network header.
+    #[doc(alias = "DLT_IPNET")]
+    pub const IPNET: Self = Self(226);
     /// An IPv4 header without a link layer header.
     pub const IPV4: Self = Self(228);
     /// An IPv6 header without a link layer header.
@@ -62,6 +82,10 @@ impl LinkType {
     /// The log of Linux netfilter (`nflog`): attributes, one of which is an IP packet.
     #[doc(alias = "DLT_NFLOG")]
     pub const NFLOG: Self = Self(239);
+    /// IP over InfiniBand (RFC 4391): 40 bytes for a global route header, an EtherType and two
+    /// reserved bytes before the network header.
+    #[doc(alias = "DLT_IPOIB")]
+    pub const IPOIB: Self = Self(242);
     /// Linux "cooked" capture, version 2: 20 bytes before the network header.
     #[doc(alias = "DLT_LINUX_SLL2")]
     pub const LINUX_SLL2: Self = Self(276);
@@ -138,7 +162,7 @@ const fn place(hardware_type: u16) -> usize {
 }
 
 /// The constants by their names.
-const NAMES: [(&str, LinkType); 17] = [
+const NAMES: [(&str, LinkType); 24] = [
     ("NULL", LinkType::NULL),
     ("ETHERNET", LinkType::ETHERNET),
     ("PPP", LinkType::PPP),
@@ -148,12 +172,19 @@ const NAMES: [(&str, LinkType); 17] = [
     ("PPP_ETHER", LinkType::PPP_ETHER),
     ("RAW_IP", LinkType::RAW_IP),
     ("C_HDLC", LinkType::C_HDLC),
+    ("FRELAY", LinkType::FRELAY),
     ("LOOP", LinkType::LOOP),
     ("LINUX_SLL", LinkType::LINUX_SLL),
     ("PFLOG", LinkType::PFLOG),
+    ("JUNIPER_ETHER", LinkType::JUNIPER_ETHER),
+    ("JUNIPER_PPP", LinkType::JUNIPER_PPP),
+    ("JUNIPER_FRELAY", LinkType::JUNIPER_FRELAY),
+    ("JUNIPER_CHDLC", LinkType::JUNIPER_CHDLC),
+    ("IPNET", LinkType::IPNET),
     ("IPV4", LinkType::IPV4),
     ("IPV6", LinkType::IPV6),
     ("NFLOG", LinkType::NFLOG),
+    ("IPOIB", LinkType::IPOIB),
     ("LINUX_SLL2", LinkType::LINUX_SLL2),
     ("UNKNOWN", LinkType::UNKNOWN),
 ];

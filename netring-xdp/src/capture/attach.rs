@@ -28,17 +28,16 @@ impl CaptureBuilder {
         }
     }
 
-    /// Refuses a filter for another program than the generated one, which would not run it.
+    /// Refuses a filter with any other program than the generated one, which would not run it.
     pub(super) fn check_filter(&self) -> Result<(), Error> {
         if self.filter.is_none() {
             return Ok(());
         }
         Err(Error::Config {
             setting: "filter",
-            why:
-                "a filter is part of the generated program, and another one is used: let that one \
+            why: "a filter is part of the generated program, but another program is used: let it \
                   filter, or load it with a filter (`Redirect::filter`)"
-                    .into(),
+                .into(),
         })
     }
 

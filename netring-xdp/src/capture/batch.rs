@@ -8,7 +8,7 @@ use crate::socket::rx::RxBatch;
 /// Packets of one queue, up to 256 at once: an eighth of a smaller receive ring, but not fewer than
 /// 64.
 ///
-/// Dropping it gives their chunks back to the kernel. Until then the kernel has the others.
+/// Dropping it returns their chunks to the kernel. Until then the kernel has the others.
 #[derive(Debug)]
 pub struct Batch<'a> {
     batch: RxBatch<'a>,
@@ -37,7 +37,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// The queue that its packets arrived through.
+    /// The queue through which its packets arrived.
     pub const fn queue(&self) -> u32 {
         self.queue
     }

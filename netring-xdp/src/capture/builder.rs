@@ -35,13 +35,13 @@ pub struct CaptureBuilder {
     pub(super) interface: String,
     pub(super) queues: Option<Vec<u32>>,
     pub(super) partial: bool,
-    /// `None`: that of the profile, or with multi-buffer one entry for each chunk.
+    /// `None`: the size of the profile, or with multi-buffer one entry for each chunk.
     pub(super) receive_ring: Option<u32>,
     pub(super) profile_ring: RingSize,
     pub(super) chunks: u32,
     pub(super) chunk_size: Option<u32>,
     pub(super) huge_pages: HugePages,
-    /// What all its sockets have in common, but for multi-buffer.
+    /// Options common to all its sockets, except multi-buffer.
     pub(super) options: SocketOptions,
     pub(super) multi_buffer: Option<bool>,
     pub(super) promiscuous: bool,
@@ -57,7 +57,7 @@ pub struct CaptureBuilder {
     pub(super) hardware_timestamps: bool,
 }
 
-/// What feeds the sockets.
+/// The program that feeds the sockets.
 #[derive(Debug)]
 pub(super) enum FeedBy {
     /// The program that this crate generates.
@@ -104,16 +104,16 @@ impl CaptureBuilder {
 
     /// Receives from these queues, numbered from 0. Default: all queues of the interface.
     ///
-    /// An interface spreads packets over all of its queues, and those of queues without a socket
-    /// are missed. So fewer than all are refused unless [`partial`](Self::partial) allows it. To
-    /// use fewer queues, reduce those of the interface: `ethtool -L eth0 combined 2`.
+    /// An interface spreads packets over all of its queues, and packets of queues without a socket
+    /// are missed. So a subset is refused unless [`partial`](Self::partial) allows it. To use fewer
+    /// queues, reduce those of the interface: `ethtool -L eth0 combined 2`.
     pub fn queues(mut self, queues: impl IntoIterator<Item = u32>) -> Self {
         self.queues = Some(queues.into_iter().collect());
         self
     }
 
-    /// Allows a capture of some queues only: others have sockets of their own, or flow steering
-    /// brings the wanted packets to these. Missed packets are counted
+    /// Allows a capture of some queues only, if other queues have their own sockets or flow
+    /// steering directs the wanted packets to these. Missed packets are counted
     /// ([`XdpCapture::program_counters`]). Default: no.
     pub const fn partial(mut self, partial: bool) -> Self {
         self.partial = partial;
@@ -186,12 +186,12 @@ impl CaptureBuilder {
     /// a copy, and delivered whole or not at all. Without it such packets are dropped, and counted;
     /// [`XdpCapture::longest`] reports what fits.
     ///
-    /// Default: on if the interface can bring such packets. Those are packets of its MTU, if that
-    /// is larger than a chunk, or larger than the driver takes without (above 3506 with pages
-    /// of 4 KiB). And in [generic mode](AttachMode::Generic) they are packets of any
-    /// MTU: it receives what offloads assembled (GSO of this host or of the other end of a veth
-    /// pair, GRO of a port below), up to 64 KiB, or 512 KiB with BIG TCP. In native mode
-    /// drivers bring no such packets; veth has the other end cut them first.
+    /// Default: on if the interface can deliver such packets. That is the case if its MTU is larger
+    /// than a chunk, or larger than the driver supports without multi-buffer (above 3506 with pages
+    /// of 4 KiB). In [generic mode](AttachMode::Generic) it is the case for any MTU, because that
+    /// mode receives packets that offloads assembled (GSO of this host or of the other end of a
+    /// veth pair, GRO of a port below), up to 64 KiB, or 512 KiB with BIG TCP. In native mode
+    /// drivers deliver no such packets; veth makes the other end cut them first.
     ///
     /// If the kernel is older than 6.6, the default is an error for an MTU that does not fit, and
     /// off in generic mode.
@@ -201,8 +201,8 @@ impl CaptureBuilder {
         self
     }
 
-    /// Whether packets to other hosts are received too: the interface is in promiscuous mode while
-    /// the capture lives. Default: no.
+    /// Whether to also receive packets addressed to other hosts: the interface is in promiscuous
+    /// mode while the capture lives. Default: no.
     #[doc(alias = "PACKET_MR_PROMISC")]
     pub const fn promiscuous(mut self, promiscuous: bool) -> Self {
         self.promiscuous = promiscuous;
@@ -223,11 +223,11 @@ impl CaptureBuilder {
     /// one [`build`](Self::build) refuses it.
     ///
     /// It runs before the packet goes anywhere. `build` compiles an expression for the interface's
-    /// link type, and refuses one that has no meaning there, or asks for what an XDP program does
-    /// not see. [`Redirect::filter`](crate::program::Redirect::filter) says what that is. A VLAN
-    /// tag that the card moved out of the bytes counts if the capture has it as
-    /// [metadata](Self::metadata); otherwise [`XdpCapture::why_no_metadata`] says why not, and such
-    /// a packet is judged as if it had no tag.
+    /// link type, and refuses one that has no meaning there, or tests something that an XDP program
+    /// does not see; see [`Redirect::filter`](crate::program::Redirect::filter). A VLAN tag that
+    /// the card moved out of the bytes counts if the capture has it as [metadata](Self::metadata);
+    /// otherwise [`XdpCapture::why_no_metadata`] says why not, and such a packet is treated as
+    /// untagged.
     #[doc(alias = "SO_ATTACH_FILTER")]
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
         self.filter = Some(filter.into());
@@ -242,21 +242,21 @@ impl CaptureBuilder {
         self
     }
 
-    /// Whether the driver is asked what it knows about each packet: the VLAN tag that is not in its
-    /// bytes ([`Meta::vlan`](netring_sys::Meta::vlan)), and on request the hash
+    /// Whether to ask the driver for metadata of each packet: the VLAN tag that is not in its bytes
+    /// ([`Meta::vlan`](netring_sys::Meta::vlan)), and on request the hash
     /// ([`rx_hash`](Self::rx_hash)) and the hardware timestamp
     /// ([`hardware_timestamps`](Self::hardware_timestamps)). Kernel 6.8 (6.3 without VLAN tags).
     /// Default: [`DriverMetadata::Try`]; [`XdpCapture::has_metadata`] and
-    /// [`XdpCapture::why_no_metadata`] report what was reached.
+    /// [`XdpCapture::why_no_metadata`] report the outcome.
     ///
     /// It needs native mode. The mode of a capture is not changed for it, and in generic mode there
-    /// is no metadata: a tag that the card moved out of the bytes, or that the stack sends beside
-    /// them over a veth pair, is lost. Leave tags in the bytes then: `ethtool -K eth0 rxvlan off`;
-    /// on veth `txvlan off` at the other end.
+    /// is no metadata: a tag that the card moved out of the bytes, or that the stack sends as
+    /// metadata over a veth pair, is lost. In that case leave tags in the bytes: `ethtool -K eth0
+    /// rxvlan off`; on veth `txvlan off` at the other end.
     ///
     /// For each packet the program takes about 30 ns more (veth, where a packet takes about 650
     /// ns), and the reader about 30 instructions. The first capture of a process takes about 0.1 s
-    /// longer to open, because the kernel's types are read.
+    /// longer to open, because it reads the kernel's types.
     ///
     /// [The user's own program](Self::program) is trusted to write metadata if it is one of
     /// [`Redirect::metadata`](crate::program::Redirect::metadata), or with
@@ -266,21 +266,22 @@ impl CaptureBuilder {
         self
     }
 
-    /// Whether packets have the hash of their flow ([`Meta::rx_hash`](netring_sys::Meta::rx_hash)),
-    /// part of the [metadata](Self::metadata). Default: no. If no card computed it, as on veth, the
-    /// kernel computes it for the request, which takes about 130 ns per packet.
+    /// Whether packets carry the hash of their flow
+    /// ([`Meta::rx_hash`](netring_sys::Meta::rx_hash)), part of the [metadata](Self::metadata).
+    /// Default: no. If no card computed it, as on veth, the kernel computes it for the request,
+    /// which takes about 130 ns per packet.
     pub const fn rx_hash(mut self, rx_hash: bool) -> Self {
         self.rx_hash = rx_hash;
         self
     }
 
-    /// Whether a packet has the hardware timestamp
+    /// Whether packets carry the hardware timestamp
     /// ([`Clock::Hardware`](netring_sys::Clock::Hardware)) if the driver knows it, part of the
     /// [metadata](Self::metadata). Default: no. The card's clock may be far from the host's, and
     /// some cards stamp only some packets: the others have the time of their batch, so the two
     /// clocks would be mixed.
     ///
-    /// Hardware timestamps have to be enabled on the card, by
+    /// Hardware timestamps must be enabled on the card, by
     /// [`HardwareTimestamps`](netring_sys::HardwareTimestamps) or `hwstamp_ctl`.
     pub const fn hardware_timestamps(mut self, hardware_timestamps: bool) -> Self {
         self.hardware_timestamps = hardware_timestamps;
@@ -288,8 +289,8 @@ impl CaptureBuilder {
     }
 
     /// The user's own program, which this capture attaches and gives its sockets, instead of the
-    /// generated one. What it counts is not known, so
-    /// [`Stats::offered`](netring_sys::Stats::offered) is then a lower bound.
+    /// generated one. Its counts are unknown, so [`Stats::offered`](netring_sys::Stats::offered) is
+    /// then a lower bound.
     pub fn program(mut self, program: Program) -> Self {
         self.feed = FeedBy::Program(Box::new(program));
         self
@@ -304,8 +305,8 @@ impl CaptureBuilder {
     /// Opens the capture.
     ///
     /// # Errors
-    /// Those of [`XdpCapture::open`], and [`Error::Config`] for impossible settings, which says
-    /// what is possible.
+    /// Those of [`XdpCapture::open`], and [`Error::Config`] for impossible settings, which names
+    /// the possible values.
     pub fn build(self) -> Result<XdpCapture, Error> {
         self.open(None).map(|(capture, _)| capture)
     }

@@ -1,11 +1,11 @@
-//! What a capture tells a log.
+//! The log events of a capture.
 
 use netring_sys::{__event, __is_news};
 
 use super::XdpCapture;
 
 impl XdpCapture {
-    /// It was opened, with what was granted.
+    /// It was opened; the event has the granted resources.
     pub(super) fn log_opened(&self) {
         __event!(
             "capture",
@@ -20,7 +20,7 @@ impl XdpCapture {
         );
     }
 
-    /// So many packets are lost by now.
+    /// This many packets are lost so far.
     pub(super) fn log_lost(&mut self, now: u64) {
         if __is_news(self.lost, now) {
             __event!(

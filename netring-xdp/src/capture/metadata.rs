@@ -25,8 +25,8 @@ impl CaptureBuilder {
         Ok(())
     }
 
-    /// Attaches the program that asks the driver. Returns `None` if the driver is not to be asked,
-    /// or cannot be; the reason is then in `feed`.
+    /// Attaches the program that asks the driver. Returns `None` if the driver should not or cannot
+    /// be asked; the reason is then in `feed`.
     ///
     /// It is tried in native mode, the only one that supports it, and before the program that does
     /// not ask, whose mode does not depend on it.
@@ -67,8 +67,8 @@ impl CaptureBuilder {
         }
     }
 
-    /// What the driver is asked for, and an error about requested metadata that it does not
-    /// provide. Fails if that is everything, or everything is required.
+    /// The metadata to ask the driver for, and an error about requested metadata that it does not
+    /// provide. Fails if it provides none, or if all is required.
     fn wanted(&self, interface: &Interface) -> Result<(MetadataFields, Option<Error>), Error> {
         let all = MetadataFields {
             vlan: true,
@@ -113,8 +113,8 @@ impl CaptureBuilder {
         Ok((wanted, Some(why)))
     }
 
-    /// Before which packets of a program that is not generated here metadata is read: before none,
-    /// unless it `asks` ([`Redirect::metadata`]), or the caller requires metadata of it.
+    /// Whether to read metadata before the packets of a program that is not generated here: no,
+    /// unless it `asks` ([`Redirect::metadata`]), or the caller requires it.
     pub(super) fn trusted_placement(
         &self,
         feed: &mut Feed,

@@ -27,7 +27,7 @@ impl CaptureBuilder {
         let Some(namespace) = self.namespace.clone() else {
             return self.open_here(transmit_ring);
         };
-        // How much memory is needed depends on the interface, which is not known before.
+        // The amount of memory depends on the interface, which is not known before.
         let needs = Needs {
             program: !matches!(self.feed, FeedBy::Sockets(_)),
             net_admin: self.options.busy_poll.is_some(),
@@ -61,7 +61,7 @@ impl CaptureBuilder {
         }
     }
 
-    /// What the process must be permitted to do, with the memory of all queues.
+    /// The permissions that the process needs, with the memory of all queues.
     fn needs(
         &self,
         interface: &Interface,
@@ -87,7 +87,7 @@ impl CaptureBuilder {
         undecided: bool,
     ) -> Result<(XdpCapture, Option<XdpInjector>), Refused> {
         let receive_ring = self.ring_size()?;
-        // First: a process that may not load a program has no use for sockets.
+        // Done first: a process that may not load a program has no use for sockets.
         let generated = match self.feed {
             FeedBy::Generated => Some(self.settings(&interface).load()?),
             _ => self.check_filter().map(|()| None)?,

@@ -66,7 +66,7 @@ impl Queues {
         false
     }
 
-    /// There is no packet: looks whether something else happened.
+    /// There is no packet: checks whether something else happened.
     #[cold]
     pub(super) fn look_further(&mut self) -> Result<Readiness, Error> {
         if let Some(first) = self.halves.first() {

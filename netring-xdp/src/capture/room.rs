@@ -17,7 +17,7 @@ const HEADER: u32 = 22;
 
 impl CaptureBuilder {
     /// Decides whether packets may span several chunks, if the caller did not. Returns true if the
-    /// answer is no provided that native mode takes the program: drivers cut what offloads
+    /// answer is no on the condition that native mode takes the program: drivers cut what offloads
     /// assembled, and generic mode does not.
     pub(super) fn decide_multi_buffer(&mut self, interface: &Interface) -> bool {
         if self.multi_buffer.is_some() {

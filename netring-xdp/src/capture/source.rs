@@ -33,8 +33,8 @@ impl PacketSource for XdpCapture {
         )
     }
 
-    /// With [moderation](super::CaptureBuilder::moderation) it lets packets gather first if they
-    /// come fast, one by one.
+    /// With [moderation](super::CaptureBuilder::moderation) it first lets packets gather if they
+    /// arrive fast, one by one.
     #[inline]
     fn wait(&mut self, timeout: Option<Duration>) -> Result<Readiness, Error> {
         let found = self.queues.look() || self.wait_for_packets(timeout)?;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::ring::Memory;
 
-/// How many chunks of a UMEM are in which place. Each is in exactly one.
+/// The number of chunks of a UMEM in each place. Each chunk is in exactly one.
 ///
 /// The counts of rings are read from the words that the kernel shares, not from this crate's own
 /// accounting: a chunk that is lost or doubled makes [`total`](Self::total) wrong.
@@ -15,7 +15,7 @@ use crate::ring::Memory;
 pub struct Census {
     /// Free.
     pub pool: u32,
-    /// In fill rings, for packets to come.
+    /// In fill rings, for future packets.
     pub fill: u32,
     /// With the kernel: taken from a fill ring and not yet in a receive ring, or taken from a
     /// transmit ring and not yet in a completion ring.
@@ -36,8 +36,8 @@ pub struct Census {
 #[derive(Debug, Default)]
 pub(crate) struct Accounting {
     open: Vec<Rings>,
-    /// What passed the kernel's side of rings that are closed: fill, receive, transmit, completion;
-    /// and what was left in them.
+    /// The counts on the kernel's side of closed rings: fill, receive, transmit, completion; and
+    /// the chunks left in them.
     passed: [u32; 4],
     closed: u32,
 }
@@ -91,8 +91,8 @@ impl Accounting {
         self.open.push(rings);
     }
 
-    /// A socket is closed. (Its rings have to be released: the kernel keeps a socket open while one
-    /// of its rings is mapped.)
+    /// A socket is closed. (Its rings must be released: the kernel keeps a socket open while one of
+    /// its rings is mapped.)
     pub(crate) fn close(&mut self, rings: &Rings) {
         self.open
             .retain(|open| !Arc::ptr_eq(&open.staged, &rings.staged));
@@ -104,8 +104,8 @@ impl Accounting {
     }
 
     pub(crate) fn census(&self, pool: u32, user: u32) -> Census {
-        // Positions start at 0 and count everything that ever passed, modulo 2³²: what left the
-        // rings on one side and did not arrive on the other is with the kernel.
+        // Positions start at 0 and count everything that ever passed, modulo 2³²: chunks that left
+        // the rings on one side and did not arrive on the other are with the kernel.
         let (mut passed, mut inside) = (self.passed, [0_u32; 4]);
         for rings in &self.open {
             let (more_passed, more_inside) = rings.count();

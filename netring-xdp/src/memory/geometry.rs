@@ -1,9 +1,9 @@
 //! How packet memory is divided into chunks, and which addresses the kernel accepts.
 //!
-//! Everything here is arithmetic, and the rules are the kernel's own (`xdp_umem_reg`,
-//! `xp_check_aligned`, `xp_check_unaligned`, `xp_aligned_validate_desc`,
-//! `xp_unaligned_validate_desc`). An address that the kernel would drop silently is refused here,
-//! and an address from the kernel is trusted only if it lies inside.
+//! Everything here is arithmetic, with the kernel's own rules (`xdp_umem_reg`, `xp_check_aligned`,
+//! `xp_check_unaligned`, `xp_aligned_validate_desc`, `xp_unaligned_validate_desc`). Addresses that
+//! the kernel would drop silently are refused here, and an address from the kernel is trusted only
+//! if it lies inside.
 
 mod fast_path;
 
@@ -15,8 +15,8 @@ use netring_sys::kernel::xdp::{
     XSK_UNALIGNED_BUF_ADDR_MASK, XSK_UNALIGNED_BUF_OFFSET_SHIFT, xdp_desc,
 };
 
-/// The least room for a packet, in bytes. Kernels of 2026 refuse less: 320 for what the stack puts
-/// behind a packet, and 128.
+/// The least room for a packet, in bytes. Kernels of 2026 refuse less: 320 for the data that the
+/// stack puts after a packet, and 128.
 const LEAST_PAYLOAD: u32 = 448;
 
 /// The number of a chunk.
@@ -34,8 +34,7 @@ pub(crate) struct Geometry {
     /// Bytes of all chunks if they are aligned, otherwise 0, so that one comparison checks both:
     /// two would cost a sixth of the instructions of receiving.
     aligned_bytes: u64,
-    /// Bytes before each frame to send in which the kernel looks for requests; 0 if it does not
-    /// look.
+    /// Bytes before each frame to send that the kernel reads for requests; 0 if it reads none.
     front: u32,
 }
 
@@ -264,7 +263,7 @@ impl Geometry {
     }
 
     /// Whether the kernel accepts a descriptor from the transmit ring. It consumes others without
-    /// ever completing them. What precedes a frame has to be inside the chunk too, even if nothing
+    /// ever completing them. The bytes before a frame must be inside the chunk too, even if nothing
     /// is requested.
     #[inline]
     pub(crate) fn takes_transmit(&self, desc: &xdp_desc) -> bool {

@@ -27,9 +27,9 @@ use crate::memory::token::{ChunkToken, Unassigned};
 ///
 /// Sockets take chunks out of it when they are opened
 /// ([`XdpSocket::builder`](crate::XdpSocket::builder)), and the chunks circulate between their
-/// rings. It lives in a scope of its own ([`Umem::scope`]), whose lifetime `'umem` differs from
-/// every other one: what belongs to one UMEM has another type than what belongs to the next, and
-/// the compiler refuses to mix them.
+/// rings. It lives in its own scope ([`Umem::scope`]), with a lifetime `'umem` that differs from
+/// every other: objects of different UMEMs have different types, and the compiler refuses to mix
+/// them.
 #[derive(Clone, Copy, Debug)]
 pub struct Umem<'umem> {
     shared: &'umem Arc<Shared>,
@@ -39,7 +39,7 @@ pub struct Umem<'umem> {
 /// A lifetime that equals no other.
 pub(crate) type Brand<'umem> = PhantomData<fn(&'umem ()) -> &'umem ()>;
 
-/// What all sockets over one UMEM have in common.
+/// The part that all sockets over one UMEM share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     region: Region,
@@ -51,7 +51,7 @@ pub(crate) struct Shared {
     pub(crate) user: AtomicU32,
 }
 
-/// Who has which of the chunks that are in no ring.
+/// The owners of the chunks that are in no ring.
 #[derive(Debug)]
 struct Ownership {
     unassigned: Unassigned,
@@ -115,8 +115,8 @@ impl<'umem> Umem<'umem> {
     /// Threads that share it are scoped threads (`std::thread::scope`) inside `f`.
     ///
     /// # Errors
-    /// [`Error::Config`] for a geometry that the kernel does not accept, and what it accepts; the
-    /// failed `mmap`; or the error that `f` returns.
+    /// [`Error::Config`] for a geometry that the kernel does not accept, naming the accepted ones;
+    /// the failed `mmap`; or the error that `f` returns.
     pub fn scope<R>(
         config: &UmemConfig,
         f: impl for<'scope> FnOnce(Umem<'scope>) -> Result<R, Error>,
@@ -130,8 +130,7 @@ impl<'umem> Umem<'umem> {
 
     /// Where all chunks are now.
     ///
-    /// [`Census::total`] is the number of chunks at any moment at which no thread is in the middle
-    /// of a call.
+    /// [`Census::total`] equals the number of chunks whenever no thread is in the middle of a call.
     pub fn census(&self) -> Census {
         self.shared.census()
     }

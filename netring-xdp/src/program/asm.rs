@@ -41,7 +41,7 @@ use super::insn::{
 pub use super::insn::{Alu, Cond, Insn, Operand, Reg, Size};
 pub use super::map::{MapDef, MapKind};
 
-/// Takes instructions one after the other.
+/// Assembles instructions one after the other.
 ///
 /// Jumps go forward only: a program without loops ends, and its longest path is as long as the
 /// program.
@@ -233,7 +233,7 @@ impl Assembler {
         for &(jump, label) in &self.jumps {
             let aim = self.labels.get(label.0).copied().flatten();
             let aim = aim.ok_or(AssembleError::Unbound { jump })?;
-            // A jump counts from the instruction behind it.
+            // A jump counts from the instruction after it.
             let distance = aim.checked_sub(jump + 1);
             let distance = distance.ok_or(AssembleError::Backward { jump })?;
             self.insns[jump].off =

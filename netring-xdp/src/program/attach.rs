@@ -47,7 +47,7 @@ impl Program {
             Err(error) => return Err(error),
         };
         let id = self.id()?;
-        // Reports what the kernel shows, not what the call was meant to do.
+        // Reports what the kernel shows, not what the call intended.
         let now = Interface::by_index(interface.index)?;
         let reached = match now.xdp {
             Some(now) if now.id == id => now.mode,

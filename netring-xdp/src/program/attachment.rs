@@ -30,7 +30,7 @@ pub enum AttachMode {
     BestAvailable,
 }
 
-/// A program that runs on an interface for as long as this lives.
+/// A program that runs on an interface for the lifetime of this value.
 ///
 /// The kernel detaches the program when this is dropped, when the process ends and when it is
 /// killed.
@@ -51,8 +51,8 @@ pub struct Attachment {
     pub(super) why_not_native: Option<Error>,
 }
 
-/// What keeps the program attached. The kernel detaches it when the last descriptor of the link is
-/// closed.
+/// The link that keeps the program attached. The kernel detaches it when the last descriptor of the
+/// link is closed.
 ///
 /// It is not aya's link, for two reasons: aya attaches by netlink if the kernel refuses a link, and
 /// it keeps the descriptor private, so that a program could not be detached while a child process
@@ -88,8 +88,8 @@ impl Attachment {
         self.sockets.queues()
     }
 
-    /// What the program counted on one queue since it was loaded, exactly; `None` for the user's
-    /// own program.
+    /// The program's exact counters of one queue since it was loaded; `None` for the user's own
+    /// program.
     ///
     /// # Errors
     /// [`Error::Config`] for a queue that the program has no room for, or the failed call.
@@ -110,8 +110,8 @@ impl Attachment {
         self.read(queue..=queue)
     }
 
-    /// What the program counted on all queues since it was loaded, including those that it has no
-    /// room for, exactly; `None` for the user's own program.
+    /// The program's exact counters over all queues since it was loaded, including queues for which
+    /// it has no room; `None` for the user's own program.
     ///
     /// # Errors
     /// The failed call.
@@ -144,9 +144,9 @@ impl Attachment {
         &self.interface
     }
 
-    /// Whether the program is attached now. It is not once the interface is gone, or after an
+    /// Whether the program is attached now. It is not after the interface was removed, or after an
     /// administrator detached it by force. If the interface was not looked up in a [given
-    /// namespace](Interface::namespace), call it from that of the interface.
+    /// namespace](Interface::namespace), call this in the namespace of the interface.
     ///
     /// # Errors
     /// [`Error::Config`] in another network namespace, or the call that failed.
@@ -181,7 +181,7 @@ impl Attachment {
         }
     }
 
-    /// The program, for what else aya can do with it.
+    /// The program, for other functions of aya.
     ///
     /// # Errors
     /// [`Error::Config`] for the generated program, which is not loaded with aya, and if the user's

@@ -1,8 +1,8 @@
-//! What happened to the packets that a program saw.
+//! The fate of the packets that a program saw.
 
 use std::ops::AddAssign;
 
-/// What the generated program counted. Each packet that it saw is in exactly one of these.
+/// The counters of the generated program. Each packet that it saw is in exactly one of these.
 ///
 /// A redirected packet is on its way to the socket; those that the socket lost (receive ring full,
 /// fill ring empty) are in the socket's own counters.

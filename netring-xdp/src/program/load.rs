@@ -23,7 +23,7 @@ pub struct Program {
     pub(super) counts: Option<(PerCpuArray<MapData, Raw>, u32)>,
 }
 
-/// What keeps the program.
+/// The owner of the program.
 #[derive(Debug)]
 pub(super) enum Loaded {
     Ebpf {
@@ -53,8 +53,8 @@ impl Program {
         Self::from_ebpf(ebpf, program, map)
     }
 
-    /// The user's own program, with whatever else is in its object: take out of `ebpf` before what
-    /// is to be used separately, or get it later from
+    /// The user's own program, with the rest of its object: first take out of `ebpf` the parts to
+    /// use separately, or get them later from
     /// [`Attachment::ebpf_mut`](super::Attachment::ebpf_mut). The program is loaded into the kernel
     /// if it is not yet.
     ///
@@ -108,7 +108,7 @@ impl Program {
         )
     }
 
-    /// The program's descriptor, for what this crate does not do: a test run, a pin.
+    /// The program's descriptor, for functions that this crate lacks: a test run, a pin.
     ///
     /// # Errors
     /// [`Error::Config`] if the user's object no longer has a program of that name.
@@ -116,7 +116,7 @@ impl Program {
         self.code.fd()
     }
 
-    /// The program, for what else aya can do with it.
+    /// The program, for other functions of aya.
     ///
     /// # Errors
     /// [`Error::Config`] for the generated program, which is not loaded with aya, and if the user's

@@ -1,5 +1,4 @@
-//! What the driver knows about a packet, written before it by the program (kernel 6.3; VLAN tags
-//! 6.8).
+//! The driver's metadata of a packet, written before it by the program (kernel 6.3; VLAN tags 6.8).
 //!
 //! ```text
 //!  packet - 24      - 16    - 12    - 8    - 6     - 4     packet
@@ -15,10 +14,10 @@ use netring_sys::{Clock, Error, Timestamp, VlanTag};
 
 use super::asm::{Assembler, Cond, Helper, Label, Reg, Size};
 
-/// What the driver knows about a packet.
+/// The driver's metadata of a packet.
 ///
 /// An AF_XDP socket reports where a packet is, but not whether something precedes it; the mark in
-/// the last 4 bytes does. It has to be cleared before a chunk goes into the fill ring
+/// the last 4 bytes does. It must be cleared before a chunk goes into the fill ring
 /// ([`Metadata::MARK`] bytes before the place where a packet will start). Otherwise a packet
 /// without metadata would show that of the previous packet in its chunk. This crate's captures and
 /// sockets do that if they read it ([`CaptureBuilder::metadata`](crate::CaptureBuilder::metadata),
@@ -74,7 +73,7 @@ impl Metadata {
     }
 }
 
-/// What the driver is asked for.
+/// The metadata to ask the driver for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MetadataFields {
     pub(crate) timestamp: bool,
@@ -138,7 +137,7 @@ impl Kfuncs {
         })
     }
 
-    /// The function that returns the tag beside the bytes.
+    /// The function that returns the tag outside the bytes.
     pub(super) const fn vlan(self) -> Option<i32> {
         self.vlan
     }
@@ -201,7 +200,7 @@ pub(super) fn write(asm: &mut Assembler, kfuncs: Kfuncs) {
     asm.bind(none);
 }
 
-/// Has the kernel write to these places on the stack, and notes in the mark if it had something.
+/// Makes the kernel write to these places on the stack, and notes in the mark whether it did.
 fn ask(asm: &mut Assembler, kfunc: Option<i32>, places: &[i16], bit: i32) {
     let Some(kfunc) = kfunc else {
         return;

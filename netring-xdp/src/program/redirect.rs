@@ -29,9 +29,9 @@ pub struct Redirect {
     default_action: DefaultAction,
     multi_buffer: bool,
     filter: Option<Filter>,
-    /// What the filter is compiled for.
+    /// The target that the filter is compiled for.
     link_type: LinkType,
-    /// What a process without CAP_PERFMON needs.
+    /// For a process without CAP_PERFMON.
     indirect_by_call: bool,
     /// The interface whose driver is asked about packets, and for which fields.
     metadata: Option<(u32, MetadataFields)>,
@@ -84,20 +84,20 @@ impl Redirect {
         self
     }
 
-    /// Which packets go to the sockets: a [`Filter`], from text
-    /// (`"tcp port 443".parse::<Filter>()?`), typed parts ([`Expr`](netring_sys::filter::Expr)) or
-    /// a classic BPF program. Default: all packets. It is checked when the program is loaded.
-    /// Others go to no socket ([`default_action`](Self::default_action)), and are counted
+    /// Which packets go to the sockets: a [`Filter`], from text (`"tcp port
+    /// 443".parse::<Filter>()?`), typed parts ([`Expr`](netring_sys::filter::Expr)) or a classic
+    /// BPF program. Default: all packets. It is checked when the program is loaded. Other packets
+    /// go to no socket ([`default_action`](Self::default_action)), and are counted
     /// ([`Counters::passed`](super::Counters::passed), [`dropped`](super::Counters::dropped)).
     ///
     /// It is translated to eBPF, and runs before the packet goes anywhere. An expression is
-    /// compiled for the [`link_type`](Self::link_type), and means what it means everywhere else. A
-    /// packet that is chosen is delivered whole.
+    /// compiled for the [`link_type`](Self::link_type), and means the same as everywhere else. A
+    /// selected packet is delivered whole.
     ///
     /// A VLAN tag counts in the bytes of a frame and, with [`metadata`](Self::metadata) and kernel
     /// 6.8, also if the card moved it out of them. Without metadata the program cannot see such a
-    /// tag, and judges the packet as if it had none. Leave tags in the bytes then: `ethtool -K eth0
-    /// rxvlan off`.
+    /// tag, and treats the packet as untagged. In that case leave tags in the bytes: `ethtool -K
+    /// eth0 rxvlan off`.
     ///
     /// A program means what it means on a packet socket, except:
     ///
@@ -107,7 +107,7 @@ impl Redirect {
     /// - An indirect load (`[x + k]`) reaches the first 65535 bytes of a packet; beyond them it
     ///   returns 0, as a load outside of the packet does.
     ///
-    /// What an XDP program cannot know is refused when the program is loaded: a term such as
+    /// Tests that an XDP program cannot make are refused when the program is loaded: a term such as
     /// `inbound`, ancillary loads (`SKF_AD_OFF`), and loads that count from a header
     /// (`SKF_NET_OFF`, `SKF_LL_OFF`). Kernel 5.18 is needed for `ld len`, for a filter of a
     /// [`multi_buffer`](Self::multi_buffer) program, and for an indirect load if the process lacks
@@ -126,13 +126,13 @@ impl Redirect {
         self
     }
 
-    /// Writes what the driver of `interface` knows about each packet before it:
+    /// Writes the metadata of each packet, from the driver of `interface`, before the packet:
     /// [`Metadata`](super::Metadata) (kernel 6.3). Default: no. The program is bound to this
     /// interface, and runs in native mode only. Load it in the network namespace of the interface
     /// ([`Interface::inside`]).
     ///
-    /// It is not an error if a driver does not know something: the metadata of each packet says
-    /// what is present.
+    /// It is not an error if a driver lacks a field: the metadata of each packet says which are
+    /// present.
     #[doc(alias = "BPF_F_XDP_DEV_BOUND_ONLY")]
     pub const fn metadata(self, interface: &Interface) -> Self {
         self.asking(interface, MetadataFields::ALL)

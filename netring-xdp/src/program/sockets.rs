@@ -10,9 +10,8 @@ use super::error;
 
 /// The sockets of a program, by queue.
 ///
-/// A socket that is closed leaves the map by itself. The map may belong to a program that another
-/// process attached (pinned in a bpf file system, run by a dispatcher):
-/// [`from_pin`](Self::from_pin).
+/// A closed socket leaves the map by itself. The map may belong to a program that another process
+/// attached (pinned in a bpf file system, run by a dispatcher): [`from_pin`](Self::from_pin).
 #[doc(alias = "XSKMAP")]
 pub struct SocketMap {
     map: XskMap<MapData>,
@@ -40,8 +39,8 @@ impl SocketMap {
     /// Sends the packets of `queue` to this AF_XDP socket from now on, in place of the previous
     /// one.
     ///
-    /// The socket has to be bound to this queue of the interface that the program is attached to:
-    /// the kernel drops packets for any other socket, and counts them nowhere.
+    /// The socket must be bound to this queue of the interface that the program is attached to: the
+    /// kernel drops packets for any other socket, and counts them nowhere.
     ///
     /// # Errors
     /// [`Error::Config`] for a queue that the map has no room for, or the failed call: `EOPNOTSUPP`

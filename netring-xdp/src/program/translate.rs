@@ -8,7 +8,7 @@
 //! | packet | from `r4` to `r5`; further buffers by a call |
 //!
 //! A load outside the packet and a division by an X of 0 end a filter with 0: the packet is
-//! rejected. What an XDP program cannot do is refused ([`reach`]).
+//! rejected. Operations that an XDP program cannot do are refused ([`reach`]).
 
 mod reach;
 
@@ -53,7 +53,7 @@ pub(super) struct JumpTarget {
 /// How the program loads bytes of a packet.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LoadStrategy {
-    /// A packet may lie in several buffers: a call loads what is not in the first.
+    /// A packet may lie in several buffers: a call loads bytes outside the first.
     pub(super) multi_buffer: bool,
     /// A call always loads bytes at X + k: adding a variable to a pointer into the packet takes
     /// CAP_PERFMON.

@@ -212,7 +212,7 @@ mod model {
             writing.join().unwrap();
             assert!(
                 found == 1 || kicks.load(Ordering::Relaxed) == 1,
-                "published, not seen, and nobody was told"
+                "published, not seen, and nobody was woken"
             );
         });
     }

@@ -1,4 +1,4 @@
-//! A bound socket: what its halves share.
+//! A bound socket: the part that its halves share.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::device::Device;
 use crate::memory::accounting::Rings;
 use crate::memory::umem::Shared;
 
-/// A socket that is bound to a queue. Its halves share it; it is closed with the last of them.
+/// A socket bound to a queue. Its halves share it; it is closed with the last of them.
 #[derive(Debug)]
 pub(crate) struct BoundSocket {
     pub(crate) fd: Arc<OwnedFd>,

@@ -1,4 +1,4 @@
-//! A chunk that the user holds.
+//! A chunk held by the user.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -23,7 +23,7 @@ use crate::socket::tx::{Request, not_opened};
 /// from.
 pub struct Chunk<'umem> {
     shared: &'umem Arc<Shared>,
-    /// `None` once it went elsewhere.
+    /// `None` once the chunk has left.
     token: Option<ChunkToken>,
     offset: u32,
     len: u32,
@@ -158,7 +158,7 @@ impl<'umem> Chunk<'umem> {
         &self.request
     }
 
-    /// What the driver knows about the packet that was received in it, if the socket reads that
+    /// The driver's metadata of the packet that was received in it, if the socket reads that
     /// ([`SocketBuilder::metadata`](crate::SocketBuilder::metadata)).
     ///
     /// It is in the bytes before the received packet: read it before you write a header there.
@@ -172,7 +172,7 @@ impl<'umem> Chunk<'umem> {
         Metadata::read(bytes.first_chunk()?)
     }
 
-    /// Takes it apart: nobody has the chunk until the token goes somewhere.
+    /// Takes it apart: the chunk has no owner until the token is placed.
     pub(crate) fn into_parts(mut self) -> Option<OwnedChunk> {
         let token = self.token.take()?;
         // Relaxed, with no partner: a count.

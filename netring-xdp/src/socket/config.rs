@@ -1,4 +1,4 @@
-//! What a socket is opened with, and the settings that several builders share.
+//! The configuration of a socket, and the settings that several builders share.
 
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ pub(crate) struct SocketOptions {
     pub(crate) metadata: bool,
 }
 
-/// Everything that a socket is opened with.
+/// The complete configuration of a socket.
 #[derive(Clone, Debug)]
 pub(crate) struct SocketConfig {
     pub(crate) interface: String,
-    /// `None`: that of the thread.
+    /// `None`: the namespace of the thread.
     pub(crate) namespace: Option<Namespace>,
     pub(crate) queue: u32,
     /// `None`: the socket only sends.
@@ -66,8 +66,8 @@ impl Default for SocketOptions {
 }
 
 impl SocketOptions {
-    /// How long a wait lets packets gather: not at all with busy polling, because then the
-    /// application's calls drive the interface.
+    /// How long a wait lets packets gather: zero with busy polling, because then the application's
+    /// calls drive the interface.
     pub(crate) const fn moderation(&self) -> Moderation {
         match self.busy_poll {
             Some(_) => Moderation::new(Duration::ZERO),
@@ -102,7 +102,7 @@ impl SocketConfig {
         }
     }
 
-    /// What the process must be permitted to do, with this many bytes of packet memory of its own.
+    /// The permissions that the process needs, with this many bytes of its own packet memory.
     pub(crate) fn needs(&self, own_memory: u64) -> Needs {
         Needs {
             program: self.rx.is_some() && !self.fed_by_others,
@@ -143,8 +143,8 @@ macro_rules! option_setters {
     ($($path:tt).+ :) => {};
     ($($path:tt).+ : copy_mode $($rest:ident)*) => {
         /// Whether packets are copied between the driver's memory and the UMEM. Default:
-        /// [`CopyMode::Best`](crate::CopyMode::Best). Sockets over one UMEM are all in the mode of
-        /// the first, and a socket that asks for another one is refused.
+        /// [`CopyMode::Best`](crate::CopyMode::Best). All sockets over one UMEM are in the mode of
+        /// the first, and a socket that requests another mode is refused.
         #[doc(alias = "XDP_COPY")]
         #[doc(alias = "XDP_ZEROCOPY")]
         pub const fn copy_mode(mut self, copy_mode: $crate::CopyMode) -> Self {
@@ -164,7 +164,7 @@ macro_rules! option_setters {
         option_setters!($($path).+ : $($rest)*);
     };
     ($($path:tt).+ : busy_poll $($rest:ident)*) => {
-        /// Lets the application's own calls drive the interface (kernel 5.11). It takes
+        /// Lets the application's own calls drive the interface (kernel 5.11). Requires
         /// CAP_NET_ADMIN of the host. Default: no.
         #[doc(alias = "SO_PREFER_BUSY_POLL")]
         pub const fn busy_poll(mut self, busy_poll: $crate::BusyPoll) -> Self {
@@ -185,8 +185,9 @@ macro_rules! option_setters {
         option_setters!($($path).+ : $($rest)*);
     };
     ($($path:tt).+ : moderation $($rest:ident)*) => {
-        /// How long a blocking wait lets packets gather before it looks again, if they come faster
-        /// than one in that time. Default: zero, which is off: every packet ends a wait at once.
+        /// How long a blocking wait lets packets gather before it looks again, if they arrive
+        /// faster than one in that time. Default: zero, which disables it: every packet ends a wait
+        /// at once.
         ///
         /// With, say, 50 µs one wake-up brings many packets, as network cards moderate their
         /// interrupts (`ethtool -C eth0 rx-usecs 50`). The price is latency: the first packet

@@ -27,7 +27,7 @@ use crate::options::RingSize;
 use crate::permit::Needs;
 use crate::ring::{Entry, Memory};
 
-/// Opens a socket: the halves that its configuration asks for, with their chunks.
+/// Opens a socket: the configured halves, with their chunks.
 pub(crate) fn open(
     shared: &Arc<Shared>,
     config: &SocketConfig,
@@ -99,7 +99,7 @@ impl<'a> Unbound<'a> {
         let same_queue = peers
             .iter()
             .find(|peer| peer.device == device && peer.queue == config.queue);
-        // For the same queue it has to be that socket; for another one any will do.
+        // For the same queue it must be that socket; for another queue any will do.
         let lender = same_queue.or(peers.first()).and_then(|peer| {
             Some(Lender {
                 fd: peer.fd.upgrade()?,
@@ -129,7 +129,7 @@ impl<'a> Unbound<'a> {
         self.same_queue.is_none()
     }
 
-    /// Sets what has to be set before the socket is bound: ring sizes, the transmit budget, busy
+    /// Makes the settings that must precede the bind: ring sizes, the transmit budget, busy
     /// polling.
     fn set_options(&self) -> Result<(), Error> {
         let (socket, config) = (self.fd.as_fd(), self.config);

@@ -24,14 +24,14 @@ pub struct Receiver<'umem> {
 /// Packets that were received: up to 256 chunks of them (an eighth of a smaller receive ring, but
 /// not fewer than 64), or as many as the last packet has.
 ///
-/// Dropping it gives the chunks that were not taken out back to the kernel.
+/// Dropping it returns the chunks that were not taken out to the kernel.
 #[derive(Debug)]
 pub struct Received<'a, 'umem> {
     batch: RxBatch<'a>,
     umem: Umem<'umem>,
 }
 
-/// What is counted of a socket since it was opened (`XDP_STATISTICS`).
+/// The counters of a socket since it was opened (`XDP_STATISTICS`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SocketStats {
@@ -76,8 +76,9 @@ impl<'umem> Receiver<'umem> {
         }
     }
 
-    /// The packets that are there now. If there are none, the batch is empty, the kernel is given
-    /// free chunks, and woken if it waits for them: a loop that only receives needs nothing else.
+    /// Returns the packets available now. If there are none, the batch is empty, and the kernel
+    /// gets free chunks and is woken if it waits for them: a loop that only receives needs nothing
+    /// else.
     #[inline]
     pub fn receive(&mut self) -> Received<'_, 'umem> {
         let batch = if self.half.look() {
@@ -93,9 +94,9 @@ impl<'umem> Receiver<'umem> {
 
     /// Waits for packets. Returns whether there are some; `None` waits forever.
     ///
-    /// With [moderation](super::SocketBuilder::moderation) it lets packets gather first if they
-    /// come fast, one by one. The wait takes the requested time however many signals interrupt it.
-    /// An interface that goes down does not end it; one that is removed does.
+    /// With [moderation](super::SocketBuilder::moderation) it first lets packets gather if they
+    /// arrive fast, one by one. The wait takes the requested time however many signals interrupt
+    /// it. An interface that goes down does not end it; one that is removed does.
     ///
     /// # Errors
     /// [`Error::InterfaceRemoved`], or the call that failed.
@@ -137,15 +138,15 @@ impl<'umem> Received<'_, 'umem> {
         self.batch.frames()
     }
 
-    /// The packets, oldest first, each with what the driver knows about it, if the socket reads
-    /// that ([`SocketBuilder::metadata`](super::SocketBuilder::metadata)).
+    /// The packets, oldest first, each with the driver's metadata, if the socket reads that
+    /// ([`SocketBuilder::metadata`](super::SocketBuilder::metadata)).
     #[inline]
     pub fn described(&self) -> Described<'_> {
         self.batch.described()
     }
 
-    /// Takes the first packet out, with its chunk, which is the caller's from now on. If the packet
-    /// spans several chunks, this is the next of them ([`Chunk::continues`]).
+    /// Takes the first packet out, with its chunk, which the caller then owns. If the packet spans
+    /// several chunks, this is the next of them ([`Chunk::continues`]).
     pub fn take(&mut self) -> Option<Chunk<'umem>> {
         let taken = self.batch.take()?;
         Some(Chunk::received(self.umem.shared(), taken))
@@ -156,8 +157,8 @@ impl<'umem> Received<'_, 'umem> {
     /// the kernel.
     ///
     /// The chunks return to this receiver once they are sent, through whichever socket. Packets for
-    /// which `tx` has no room are gone, and counted in the result. The others are on their way
-    /// after [`flush`](netring_sys::PacketSink::flush). While that reports frames left, flush again
+    /// which `tx` has no room are gone, and counted in the result. The others are sent by
+    /// [`flush`](netring_sys::PacketSink::flush). While that reports remaining frames, flush again
     /// before you wait for packets: in copy mode the kernel sends only within a call, and nothing
     /// is received in the chunks of frames that are not sent.
     #[inline]

@@ -2,7 +2,7 @@
 //! them.
 //!
 //! # Safety
-//! The invariant of this room: the first `count` entries of the receive ring are lent by one
+//! The invariant of this module: the first `count` entries of the receive ring are lent by one
 //! [`RxBatch`], which borrows the half mutably. They are released when it is dropped, or one by one
 //! from the front as a chunk is taken out. Slices of packets borrow the [`RxBatch`]. A chunk leaves
 //! an entry in one of three ways, each of which releases the entry: to the fill ring, to a token,
@@ -61,13 +61,13 @@ pub(crate) struct RxHalf {
     invalid: u64,
     /// Assembles packets that span several chunks; `None` if the socket does not take them.
     assembly: Option<Assembly>,
-    /// Before which packets metadata is read; `None`: before none.
+    /// The packets before which metadata is read; `None`: none.
     metadata: Option<MetadataPlacement>,
     /// System calls made to wake the kernel.
     kicks: u64,
 }
 
-/// What a receiving half is made of.
+/// The parts of a receiving half.
 pub(crate) struct RxParts {
     pub(crate) socket: Arc<BoundSocket>,
     pub(crate) receive: Memory,
@@ -219,7 +219,7 @@ impl RxHalf {
     fn kick(&mut self) {
         self.kicks += 1;
         // Notifications report the state of the interface better than this call does; any other
-        // failure is retried at the next look.
+        // failure is retried next time.
         let _ = kick_receive(self.socket.fd());
     }
 

@@ -25,10 +25,10 @@ pub enum NotSent<'umem> {
     /// The transmit ring is full: flush, and try again.
     #[error("the transmit ring is full")]
     Full(Chunk<'umem>),
-    /// The kernel would neither send it nor give it back: see [`Chunk::set_range`].
+    /// The kernel would neither send nor return it: see [`Chunk::set_range`].
     #[error("the packet is not inside its chunk")]
     Refused(Chunk<'umem>),
-    /// What is requested with the packet is not possible: the error says why.
+    /// A request with the packet is not possible: the error says why.
     #[error("{1}")]
     Request(Chunk<'umem>, #[source] Error),
 }
@@ -44,7 +44,7 @@ impl<'umem> Transmitter<'umem> {
     }
 
     /// How many packets of one chunk can be [forwarded](super::Received::forward) to this half now,
-    /// counted up to `wanted`. What is sent from its own chunks also needs some of them:
+    /// counted up to `wanted`. Frames sent from its own chunks also need free chunks:
     /// [`room`](netring_sys::PacketSink::room).
     #[inline]
     pub fn forward_room(&mut self, wanted: u32) -> u32 {
@@ -62,12 +62,11 @@ impl<'umem> Transmitter<'umem> {
 
     /// Sends up to `most` frames from free chunks: for each, `write` gets the bytes of a chunk,
     /// writes the frame and returns its length. Returns how many were committed, which is fewer if
-    /// the ring or the chunks run out. They are on their way after
-    /// [`flush`](netring_sys::PacketSink::flush).
+    /// the ring or the chunks run out. They are sent by [`flush`](netring_sys::PacketSink::flush).
     ///
-    /// This is the fastest way to send, because what [`slot`](netring_sys::PacketSink::slot) does
-    /// for each frame is done once for all of them. Before `write`, a chunk holds what was last in
-    /// it.
+    /// This is the fastest way to send, because the work that
+    /// [`slot`](netring_sys::PacketSink::slot) does for each frame is done once for all of them.
+    /// Before `write`, a chunk holds old data.
     ///
     /// # Errors
     /// [`Error::FrameLength`] if `write` returns 0, or more than the chunk holds; the frames before
@@ -85,8 +84,8 @@ impl<'umem> Transmitter<'umem> {
         }
     }
 
-    /// Sends a chunk: one from [`take`](Self::take), or one that was received. It is on its way
-    /// after [`flush`](netring_sys::PacketSink::flush).
+    /// Sends a chunk: one from [`take`](Self::take), or one that was received. It is sent by
+    /// [`flush`](netring_sys::PacketSink::flush).
     ///
     /// # Errors
     /// The chunk, with the reason.

@@ -56,7 +56,7 @@ pub(crate) struct TxHalf {
     completed: u64,
     /// Frames that the interface's queue dropped.
     dropped: u64,
-    /// Slots and frames of a length that is not possible.
+    /// Slots and frames of an impossible length.
     refused: u64,
     foreign: ForeignChunks,
     /// System calls made to wake the kernel.
@@ -64,7 +64,7 @@ pub(crate) struct TxHalf {
     features: TxFeatures,
 }
 
-/// What a sending half is made of.
+/// The parts of a sending half.
 pub(crate) struct TxParts {
     pub(crate) socket: Arc<BoundSocket>,
     pub(crate) transmit: Memory,
@@ -133,7 +133,7 @@ impl TxHalf {
         &self.features.offloads
     }
 
-    /// Counts a frame of a length that is not possible. Returns the error.
+    /// Counts a frame of an impossible length. Returns the error.
     pub(crate) fn refuse_len(&mut self, len: usize) -> Error {
         self.refused += 1;
         Error::FrameLength {
@@ -190,7 +190,7 @@ impl TxHalf {
     #[inline]
     pub(super) fn stage(&mut self, desc: xdp_desc) {
         let staged = self.tx.stage(desc);
-        debug_assert!(staged, "the caller looked for room");
+        debug_assert!(staged, "the caller checked for room");
         debug_assert!(
             self.shared.geometry().takes_transmit(&desc),
             "the caller checked"

@@ -1,5 +1,5 @@
-//! The fast paths of batches: read whole, forwarded, sent together. Each does what the
-//! long way does.
+//! The fast paths of batches: read whole, forwarded, sent together. Each has the same result as the
+//! slow path.
 
 use super::*;
 
@@ -28,9 +28,8 @@ impl Harness {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 3 } else { 400 }))]
 
-    /// X10, S18: `for_each` shows what a `for` loop shows, a batch that was read is
-    /// given back like one that was not, and all
-    /// count the same: whatever points outside.
+    /// X10, S18: `for_each` and a `for` loop yield the same, a batch that was read is returned like
+    /// one that was not, and all count the same, whatever points outside.
     #[test]
     fn x10_every_way_through_a_batch_is_the_same(
         batches in prop::collection::vec((prop::collection::vec(0_usize..4, 1..9), 0_u8..5), 1..12)
@@ -79,7 +78,7 @@ proptest! {
             let left = harness.kernel.held.len() as u32;
             prop_assert_eq!(fill + left, RING);
             let given: BTreeSet<_> = harness.kernel.chunks().into_iter().collect();
-            prop_assert_eq!(given.len(), RING as usize, "none is twice with the kernel");
+            prop_assert_eq!(given.len(), RING as usize, "no chunk is with the kernel twice");
         }
     }
 }
@@ -130,8 +129,8 @@ fn x1_a_packet_that_is_taken_after_a_look_is_not_given_back() {
     harness.shared.user.store(0, Ordering::Relaxed);
 }
 
-/// Who sends on only when something came still gets its chunks back, however few there are:
-/// completions are not left to lie.
+/// A caller that forwards only when packets arrive still gets its chunks back, however few there
+/// are: completions do not stay in the ring.
 #[test]
 fn a_forwarder_does_not_starve() {
     for chunks in 1..=RING {
@@ -161,7 +160,7 @@ fn a_forwarder_does_not_starve() {
     }
 }
 
-/// What is not wanted goes back to the kernel, what is goes out, in order.
+/// Unwanted packets go back to the kernel; wanted ones go out, in order.
 #[test]
 fn what_is_sent_on_and_what_is_not_go_their_ways() {
     let mut harness = in_phase();

@@ -127,11 +127,7 @@ fn x5_a_flush_kicks_for_what_is_pending() {
     assert_eq!(harness.kernel.calls(), 1);
     harness.kernel.send(&harness.shared, 3);
     assert_eq!(harness.tx.flush().unwrap(), 0);
-    assert_eq!(
-        harness.kernel.calls(),
-        0,
-        "there is nothing to be published_len of"
-    );
+    assert_eq!(harness.kernel.calls(), 0, "nothing is pending");
     harness.conserved();
 }
 
@@ -216,7 +212,7 @@ fn s17_receiving_and_sending_have_chunks_of_their_own() {
     }
     assert_eq!(harness.shared.census().receive, 6);
     assert_eq!(harness.tx.room(), 4);
-    // Sending on uses the chunks of what was received, and none else.
+    // Forwarding uses only the chunks of received packets.
     harness.rx.look();
     let forwarded = harness.rx.lend().forward(&mut harness.tx, |_| true);
     assert_eq!((forwarded.sent, forwarded.refused), (6, 0));
@@ -225,7 +221,7 @@ fn s17_receiving_and_sending_have_chunks_of_their_own() {
     harness.kernel.send(&harness.shared, RING);
     harness.kernel.complete(RING);
     harness.tx.reclaim();
-    assert_eq!(harness.tx.pool().len(), 4, "they went home");
+    assert_eq!(harness.tx.pool().len(), 4, "they returned to their owner");
     harness.rx.look();
     let census = harness.shared.census();
     assert_eq!((census.fill, census.pool), (6, 4));

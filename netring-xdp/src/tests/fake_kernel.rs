@@ -30,7 +30,7 @@ pub(super) struct Kernel {
     pub(super) completion: Producer<u64>,
     pub(super) held: VecDeque<u64>,
     pub(super) in_flight: VecDeque<u64>,
-    /// What was sent, byte for byte.
+    /// The sent frames, byte for byte.
     pub(super) sent: Vec<Vec<u8>>,
     pub(super) flags: [Memory; 2],
     /// The other end of what the halves take for a socket: their kicks arrive here.
@@ -143,10 +143,7 @@ impl Kernel {
         let mut writer = self.rx.writer(fragments);
         for n in 0..fragments {
             let addr = self.held.pop_front().unwrap();
-            assert!(
-                self.geometry.takes_fill(addr),
-                "it would be gone without a word"
-            );
+            assert!(self.geometry.takes_fill(addr), "it would be lost silently");
             let options = if n + 1 < fragments { XDP_PKT_CONTD } else { 0 };
             let addr = addr / 2048 * 2048 + 256;
             writer.push(xdp_desc { addr, len, options });
@@ -178,7 +175,7 @@ impl Kernel {
         }
     }
 
-    /// Says that it waits for a system call, or not.
+    /// Sets whether it waits for a system call.
     pub(super) fn wants_calls(&self, wants: bool) {
         for ring in &self.flags {
             let flag = if wants { XDP_RING_NEED_WAKEUP } else { 0 };
@@ -186,7 +183,7 @@ impl Kernel {
         }
     }
 
-    /// How many calls came since.
+    /// The number of calls since then.
     pub(super) fn calls(&self) -> usize {
         let mut buffer = [0; 8];
         std::iter::from_fn(|| self.kicks.recv(&mut buffer).ok()).count()
@@ -216,7 +213,7 @@ impl Harness {
         assert_eq!(
             distinct.len(),
             chunks.len(),
-            "a chunk is twice with the kernel: {chunks:?}"
+            "a chunk is with the kernel twice: {chunks:?}"
         );
     }
 }

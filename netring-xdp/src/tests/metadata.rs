@@ -1,5 +1,5 @@
-//! What precedes packets: what the kernel wrote before this one, and nothing else, whatever
-//! became of its chunk before.
+//! Metadata before packets: the bytes that the kernel wrote before this packet and nothing else,
+//! whatever its chunk held earlier.
 
 use super::*;
 use crate::program::Metadata;

@@ -1,4 +1,4 @@
-//! Frames in several chunks, and what is noted of chunks on their way.
+//! Frames in several chunks, and notes about chunks in flight.
 
 use super::*;
 

@@ -1,7 +1,7 @@
 //! Lets packets gather before a wait, as network cards moderate their interrupts.
 //!
 //! A reader that is faster than its packets waits between any two of them, and each wait is a
-//! system call and a wake-up. If packets come fast enough, it sleeps for a moment first, and then
+//! system call and a wake-up. If packets arrive fast enough, it first sleeps for a moment, and then
 //! finds many. Nothing here waits: the caller passes the time, and gets how long to sleep.
 
 use std::time::{Duration, Instant};
@@ -63,8 +63,8 @@ impl Moderation {
             self.hold = 0;
             time < interval.saturating_mul(packets)
         } else {
-            // Perhaps an exchange of single packets, each an answer: it is left alone, longer each
-            // time.
+            // Perhaps an exchange of single packets, each an answer: do not disturb it, for longer
+            // each time.
             self.hold = (self.hold * 2).clamp(1, LONGEST_HOLD);
             false
         };

@@ -52,7 +52,7 @@ impl fmt::Display for Backend {
     }
 }
 
-/// Reads what a backend is displayed as.
+/// Parses the displayed form of a backend.
 ///
 /// ```
 /// use netring::auto::Backend;
@@ -103,7 +103,7 @@ impl Attempt {
         self.why_not.as_ref()
     }
 
-    /// Tells a log of a rejected attempt; the opened one does so itself.
+    /// Logs a rejected attempt; the opened backend logs itself.
     pub(super) fn log(&self, interface: &str) {
         if self.why_not.is_some() {
             __event!("auto", INFO, interface, attempt = %self, "backend rejected");

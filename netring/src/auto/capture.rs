@@ -46,7 +46,7 @@ impl Source {
     }
 }
 
-/// The packets of one batch of the backend. Dropping it gives all of their memory back.
+/// The packets of one batch of the backend. Dropping it returns all of their memory.
 #[derive(Debug)]
 pub struct Batch<'a>(Either<xdp::Batch<'a>, afpacket::Batch<'a>>);
 
@@ -64,8 +64,8 @@ impl AutoCapture {
         self.backend
     }
 
-    /// The outcome for each backend that was tried, in that order; the last is the one that was
-    /// opened. Backends that were rejected for the same reason are in one [`Attempt`].
+    /// The outcome for each backend, in the order tried; the last was opened. Backends that were
+    /// rejected for the same reason are in one [`Attempt`].
     pub fn attempts(&self) -> &[Attempt] {
         &self.attempts
     }
@@ -103,8 +103,8 @@ impl AutoCapture {
     }
 
     /// Returns a monitor that reports each change of the interface to another thread or task, until
-    /// the interface is removed or the capture stopped. It enters the
-    /// [namespace](super::Builder::namespace) that was given; if none was, call it in that of the
+    /// the interface is removed or the capture stopped. It enters the given
+    /// [namespace](super::Builder::namespace); if none was given, call it in the namespace of the
     /// interface.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The error of a choice among backends none of which could be opened.
+//! The error if no backend could be opened.
 
 use std::fmt;
 
@@ -32,7 +32,7 @@ impl NoBackend {
         &self.attempts
     }
 
-    /// Converts this to the error of a source. The reason itself says more than a list of one.
+    /// Converts this to the error of a source. The reason itself is clearer than a list of one.
     pub(super) fn into_error(mut self, interface: String) -> Error {
         let tried = self.attempts.iter().flat_map(Attempt::backends).count();
         if tried > 1 {

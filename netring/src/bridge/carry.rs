@@ -17,7 +17,7 @@ pub(super) struct Carrier {
     pub(super) counts: Counts,
 }
 
-/// What became of a frame that was to be carried.
+/// The outcome for a frame to carry.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Carried {
     /// It is counted.
@@ -26,11 +26,11 @@ pub(super) enum Carried {
     NoRoom,
 }
 
-/// What became of a frame that was to be written into the sink.
+/// The outcome for a frame to write into the sink.
 enum Written {
     Done,
     NoRoom,
-    /// The sink does not compute what was left to it.
+    /// The sink does not complete checksums or segmentation.
     NotOffloaded,
 }
 
@@ -106,7 +106,7 @@ impl Carrier {
     }
 
     /// Leaves checksum and segmentation to the sink. `None` if there is nothing to leave to it, or
-    /// it cannot do that.
+    /// it does not support that.
     #[inline]
     fn offload<K: PacketSink>(
         &mut self,
@@ -150,7 +150,7 @@ impl Carrier {
         let mut slot = match sink.slot(len) {
             Ok(Some(slot)) => slot,
             Ok(None) => return Ok(Written::NoRoom),
-            // The MTU was made smaller meanwhile.
+            // The MTU was reduced meanwhile.
             Err(Error::FrameLength { .. }) => {
                 self.counts.refused.add(Reason::TooLong);
                 return Ok(Written::Done);
@@ -173,7 +173,8 @@ impl Carrier {
         Ok(Written::Done)
     }
 
-    /// Has the caller decide about a frame; one at which that panics stays counted as undecided.
+    /// Lets the caller decide about a frame; if the decision panics, the frame stays counted as
+    /// undecided.
     #[inline]
     fn forwards(
         &mut self,
@@ -208,7 +209,7 @@ impl Carrier {
         if forwards {
             self.counts.split += cut.count() as u64 - 1;
             self.cutting = Some((cut, 0));
-            // Those for which there is no room are counted as waiting. An error comes again.
+            // Segments without room are counted as waiting. An error will be returned again.
             let _ = self.resume(sink);
         }
         Ok(Carried::Done)

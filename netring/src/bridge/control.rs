@@ -1,4 +1,4 @@
-//! What both kinds of bridge are between two steps: running, stopped, or ended by a side.
+//! The state of both kinds of bridge between two steps: running, stopped, or ended by a side.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use super::lane::{Failed, Turn};
 use crate::Error;
 use crate::wait::{Step, StopHandle};
 
-/// Whether a bridge goes on, and how it pauses.
+/// Whether a bridge continues, and how it pauses.
 #[derive(Debug)]
 pub(super) struct Control {
     pub(super) stop: StopHandle,
-    /// The side whose end was the end of the bridge.
+    /// The side that ended the bridge.
     pub(super) lost: Option<Side>,
     pause: Pause,
 }
@@ -68,8 +68,8 @@ fn named(side: Side, error: Error) -> Error {
     }
 }
 
-/// The pauses before a sink without room is tried again, of which each is longer than the one
-/// before; and while its interface is down.
+/// The pauses between attempts while a sink has no room, each longer than the one before; and while
+/// its interface is down.
 const SHORTEST: Duration = Duration::from_micros(10);
 const LONGEST: Duration = Duration::from_millis(1);
 const DOWN: Duration = Duration::from_millis(100);
@@ -83,7 +83,7 @@ impl Pause {
         Self(SHORTEST)
     }
 
-    /// What follows the turns of both directions.
+    /// The outcome of a turn in both directions.
     fn next(&mut self, turns: [Turn; 2], are_down: [bool; 2]) -> Step {
         if turns.iter().any(|turn| turn.has_worked) {
             self.0 = SHORTEST;
@@ -94,7 +94,7 @@ impl Pause {
         }
         let mut at_most = None;
         if turns.iter().any(|turn| turn.retries) {
-            // A sink that may have room soon is looked at more often than one that is down.
+            // A sink that may have room soon is checked more often than one that is down.
             let all_down = turns
                 .iter()
                 .zip(are_down)

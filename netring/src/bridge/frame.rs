@@ -22,17 +22,17 @@ pub enum Side {
     B,
 }
 
-/// What a bridge does with a frame.
+/// The decision about a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub enum Verdict {
-    /// Sends it out of the other side, with the changes that were made to it.
+    /// Sends it out of the other side, including any changes.
     Forward,
-    /// Leaves it out, and counts it ([`WayStats::dropped`](super::WayStats::dropped)).
+    /// Drops it, and counts it ([`WayStats::dropped`](super::WayStats::dropped)).
     Drop,
 }
 
-/// A frame that is about to be forwarded, in the memory that it is sent from.
+/// A frame that is about to be forwarded, in the memory from which it is sent.
 #[derive(Debug)]
 pub struct Frame<'a> {
     packet: &'a Packet<'a>,
@@ -87,9 +87,9 @@ impl<'a> Frame<'a> {
     /// The bytes that are sent, to be changed in place.
     ///
     /// If the packet reports a [partial checksum](crate::Checksum::Partial), the field holds the
-    /// sum of the pseudo header and the rest is added later: changes of the payload need no
-    /// correction, and those of addresses one of that sum. A frame may be longer than the MTU and
-    /// is then segmented behind this bridge; each segment gets the headers that it has here.
+    /// sum of the pseudo header and the rest is added later: changes to the payload need no
+    /// correction, and changes to addresses must correct that sum. A frame may be longer than the
+    /// MTU and is then segmented after this bridge; each segment inherits these headers.
     #[inline]
     pub const fn data_mut(&mut self) -> &mut [u8] {
         self.data

@@ -9,26 +9,26 @@ use crate::{
     Error, Packet, PacketBatch, PacketSink, PacketSource, PacketVec, Readiness, SinkStats,
 };
 
-/// How long the end of a source waits for frames of which none makes progress.
+/// How long the end of a source waits for frames without progress.
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// One direction.
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) carrier: Carrier,
-    /// Frames of a batch for which the sink had no room, from `at` on. There is no other batch
-    /// before all of them are gone.
+    /// Frames of a batch for which the sink had no room, from `at` on. All of them are sent before
+    /// the next batch.
     backlog: PacketVec,
     at: usize,
     /// The sink has frames that the kernel did not take.
     is_unflushed: bool,
-    /// When the source ended, and frames that were in flight when one last made progress.
+    /// When the source ended, and the number of frames in flight at the last progress.
     ended: Option<(Instant, u64)>,
     /// The figures of the sink before the first frame.
     before: SinkStats,
 }
 
-/// What a turn did, and what it waits for.
+/// The result of a turn, and what it waits for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Turn {
     pub(super) has_worked: bool,
@@ -69,7 +69,7 @@ impl Lane {
         }
     }
 
-    /// Sends what waits, and then carries up to one batch.
+    /// Sends waiting frames, and then carries up to one batch.
     pub(super) fn turn<S: PacketSource, K: PacketSink>(
         &mut self,
         source: &mut S,
@@ -109,7 +109,7 @@ impl Lane {
         Ok(turn)
     }
 
-    /// Carries a batch; what the sink has no room for is kept.
+    /// Carries a batch; frames without room in the sink are kept.
     fn batch<S: PacketSource, K: PacketSink>(
         &mut self,
         source: &mut S,
@@ -161,7 +161,7 @@ impl Lane {
         Ok(carried)
     }
 
-    /// Carries what waits, as far as there is room.
+    /// Carries waiting frames while there is room.
     fn clear<K: PacketSink>(
         &mut self,
         sink: &mut K,
@@ -173,7 +173,7 @@ impl Lane {
             if carried == Carried::NoRoom {
                 break;
             }
-            // Before: a decision that panics is not asked again.
+            // Done before the decision, so that one that panics is not repeated.
             self.at += 1;
             carried = self
                 .carrier
@@ -189,7 +189,7 @@ impl Lane {
         self.flush(sink)
     }
 
-    /// Sends what was committed, and notes whether the interface is down.
+    /// Sends committed frames, and notes whether the interface is down.
     fn flush<K: PacketSink>(&mut self, sink: &mut K) -> Result<(), Failed> {
         match sink.flush() {
             Ok(left) => {
@@ -209,7 +209,7 @@ impl Lane {
         }
     }
 
-    /// Whether nothing is in flight behind the end of the source, or nothing makes progress.
+    /// Whether nothing is in flight after the end of the source, or nothing makes progress.
     fn is_drained<K: PacketSink>(&mut self, sink: &mut K) -> Result<bool, Failed> {
         let pending = sink
             .flush()
@@ -233,7 +233,7 @@ impl Lane {
         (self.backlog.len() - self.at) as u64 + self.carrier.waiting()
     }
 
-    /// What became of the frames.
+    /// The fate of the frames.
     pub(super) fn stats<S: PacketSource, K: PacketSink>(
         &self,
         source: &mut S,

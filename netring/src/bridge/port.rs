@@ -30,12 +30,11 @@ pub struct Port<S, K> {
 }
 
 impl<S, K> Port<S, K> {
-    /// Makes a port of a source and a sink: for Ethernet, and for frames of any length that the
-    /// sink takes.
+    /// Makes a port of a source and a sink, for Ethernet frames of any length that the sink takes.
     ///
-    /// The source should not deliver what the host itself sends out of the interface, and should
-    /// receive in promiscuous mode, as those of `Port::afpacket` and
-    /// `Port::xdp` do. Frames of the sink must not come out of the source.
+    /// The source should not deliver frames that the host itself sends out of the interface, and
+    /// should receive in promiscuous mode, like those of `Port::afpacket` and `Port::xdp`. Frames
+    /// from the sink must not come back from the source.
     pub const fn new(source: S, sink: K) -> Self {
         Self {
             source,
@@ -45,9 +44,8 @@ impl<S, K> Port<S, K> {
         }
     }
 
-    /// Takes the link type and the MTU from the interface of this port. An
-    /// `Injector` knows the MTU itself, also when it changes: give it
-    /// [`link_type`](Self::link_type) instead.
+    /// Takes the link type and the MTU from the interface of this port. An `Injector` follows the
+    /// MTU itself: set [`link_type`](Self::link_type) instead.
     #[must_use]
     pub const fn interface(self, interface: &Interface) -> Self {
         self.link_type(interface.link_type()).mtu(interface.mtu)
@@ -61,8 +59,8 @@ impl<S, K> Port<S, K> {
     }
 
     /// The longest packet that the sink sends, without its link layer header, in bytes. An Ethernet
-    /// frame may have 14 bytes more, and one with a tag of type 0x8100 another 4. Default: what the
-    /// sink takes.
+    /// frame may have 14 bytes more, and one with a tag of type 0x8100 another 4. Default: any
+    /// length that the sink takes.
     #[must_use]
     pub const fn mtu(mut self, bytes: u32) -> Self {
         self.mtu = Some(bytes);
@@ -104,8 +102,8 @@ impl Port<Capture, Injector> {
     /// port with [`new`](Self::new): promiscuous, without what this host sends
     /// ([`ignore_outgoing`](CaptureBuilder::ignore_outgoing)), with the state of checksums and
     /// segmentation ([`offload_state`](CaptureBuilder::offload_state),
-    /// [`offloads`](InjectorBuilder::offloads)), and with [`Profile::LowLatency`], by which a frame
-    /// waits for up to a millisecond if few others come.
+    /// [`offloads`](InjectorBuilder::offloads)), and with [`Profile::LowLatency`], with which a
+    /// frame waits for up to a millisecond if traffic is sparse.
     pub fn afpacket_settings(interface: &str) -> (CaptureBuilder, InjectorBuilder) {
         let capture = Capture::builder()
             .interface(interface)

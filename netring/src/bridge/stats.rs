@@ -1,11 +1,11 @@
-//! What became of the frames of a bridge.
+//! The fate of the frames of a bridge.
 
 use std::fmt;
 
 use crate::outgoing::Refused;
 use crate::{Count, Error, SinkStats, Stats};
 
-/// What became of all frames of a bridge. Reading resets nothing.
+/// The fate of all frames of a bridge. Reading resets nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct BridgeStats {
@@ -15,36 +15,36 @@ pub struct BridgeStats {
     pub b_to_a: WayStats,
 }
 
-/// What became of the frames of one direction of a bridge. Every frame is in one place, at any
-/// time:
+/// The fate of the frames of one direction of a bridge. At any time, each frame is in exactly one
+/// place:
 ///
 /// ```text
 /// received + split = forwarded + dropped + undecided + outgoing + refused.total() + link_down
 ///                  + rejected + queue_dropped + waiting + in_flight
 /// ```
 ///
-/// All figures but [`waiting`](Self::waiting) and [`in_flight`](Self::in_flight) only grow. What
-/// the ring of the source dropped before the bridge saw it is in [`source`](Self::source).
+/// All figures but [`waiting`](Self::waiting) and [`in_flight`](Self::in_flight) only grow. Frames
+/// that the ring of the source dropped before the bridge saw them are in [`source`](Self::source).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct WayStats {
     /// Frames that the source delivered.
     pub received: u64,
-    /// Frames that came into being by software segmentation: a packet that is sent as *n* segments
-    /// adds *n* - 1. Those that the kernel segments are one frame.
+    /// Frames created by software segmentation: a packet that is sent as *n* segments adds *n* - 1.
+    /// Those that the kernel segments are one frame.
     pub split: u64,
     /// Frames that the other interface took.
     pub forwarded: u64,
     /// Bytes of the frames that were handed to the sink, of which most are forwarded.
     pub bytes: u64,
-    /// Frames that were left out by decision ([`Verdict::Drop`](super::Verdict::Drop)).
+    /// Frames that the decision dropped ([`Verdict::Drop`](super::Verdict::Drop)).
     pub dropped: u64,
-    /// Frames at which the decision panicked. They were not sent.
+    /// Frames for which the decision panicked. They were not sent.
     pub undecided: u64,
     /// Frames that this host sends itself, which a bridge leaves alone. 0 with a capture that does
     /// not deliver them.
     pub outgoing: u64,
-    /// Frames that cannot be sent whole and right, by the reason.
+    /// Frames that cannot be sent complete and correct, by reason.
     pub refused: Refused,
     /// Frames that arrived while the other interface was down.
     pub link_down: u64,
@@ -58,13 +58,13 @@ pub struct WayStats {
     pub in_flight: u64,
     /// How often the other interface was found to be down.
     pub link_downs: u64,
-    /// The figures of the source: what its ring dropped, and how often its interface went down.
+    /// The statistics of the source: drops of its ring, and how often its interface went down.
     pub source: Stats,
 }
 
 impl WayStats {
-    /// The frames of which it is known what became of them, and those that are on their way: always
-    /// [`received`](Self::received) + [`split`](Self::split).
+    /// The frames with a known fate, plus those on their way: always [`received`](Self::received) +
+    /// [`split`](Self::split).
     pub const fn accounted(&self) -> u64 {
         self.forwarded
             + self.dropped
@@ -74,8 +74,8 @@ impl WayStats {
             + self.pending()
     }
 
-    /// Frames that were neither forwarded nor left out by decision: the sum of all losses behind
-    /// the ring of the source.
+    /// Frames that were neither forwarded nor dropped by decision: the sum of all losses after the
+    /// ring of the source.
     pub const fn lost(&self) -> u64 {
         self.refused.total() + self.link_down + self.rejected + self.queue_dropped
     }
@@ -86,7 +86,7 @@ impl WayStats {
     }
 }
 
-/// What a lane counts by itself.
+/// The counters of a lane itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) received: u64,
@@ -103,7 +103,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// With what the sink says since `before`, when it had none of these frames.
+    /// Adds the sink's counts since `before`, when it had none of these frames.
     pub(super) fn with(
         &self,
         before: &SinkStats,
@@ -138,18 +138,18 @@ impl Counts {
     }
 }
 
-/// The figures of a sink that a bridge begins with: all frames before are done.
+/// The counts of a sink when a bridge starts: all earlier frames are done.
 pub(super) fn before(sink: &SinkStats) -> Result<SinkStats, Error> {
     match sink.pending {
         0 => Ok(*sink),
         pending => Err(Error::Config {
             setting: "sink",
-            why: format!("{pending} frames of others are still on their way; drain it first"),
+            why: format!("{pending} other frames are still in flight; drain the sink first"),
         }),
     }
 }
 
-/// One line, of the losses those that there were.
+/// One line, with only the losses that occurred.
 impl fmt::Display for WayStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

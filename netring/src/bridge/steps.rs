@@ -17,9 +17,9 @@ where
     T: PacketSource,
     L: PacketSink,
 {
-    /// Forwards up to one batch in each direction, without blocking: for a loop of your own.
-    /// Returns whether there may be more to do now ([`Step::Busy`]), for what to wait, or that both
-    /// sources have ended or the bridge was stopped ([`Step::Done`]).
+    /// Forwards up to one batch in each direction, without blocking: for custom loops. Returns
+    /// whether there may be more to do now ([`Step::Busy`]), what to wait for, or that both sources
+    /// have ended or the bridge was stopped ([`Step::Done`]).
     ///
     /// # Errors
     /// The errors of [`run`](Self::run). [`Error::LinkDown`] once for each time that an interface
@@ -52,13 +52,12 @@ where
     T: PacketSource + AsFd,
     L: PacketSink,
 {
-    /// Forwards frames, as `decide` says of each, until the bridge is [stopped](Self::stop_handle)
-    /// or both sources have ended. Blocks this thread; see also `run_async`.
+    /// Forwards frames, subject to `decide`, until the bridge is [stopped](Self::stop_handle) or
+    /// both sources have ended. Blocks this thread; see also `run_async`.
     ///
     /// # Errors
     /// What ends one side for good, such as [`Error::InterfaceRemoved`], in an [`Error::Source`]
-    /// whose text names the side; [`lost`](Self::lost) tells which it is. [`Error::Closed`] after
-    /// that.
+    /// whose text names the side; [`lost`](Self::lost) returns it. [`Error::Closed`] after that.
     pub fn run(&mut self, decide: impl FnMut(&mut Frame<'_>) -> Verdict) -> Result<(), Error> {
         self.run_until(None, decide)
     }
@@ -106,14 +105,14 @@ where
     }
 }
 
-/// What a bridge waits for: one descriptor for each side.
+/// The descriptors that a bridge waits for, one for each side.
 pub(super) trait Descriptors {
     fn descriptors(&self) -> [BorrowedFd<'_>; 2];
 }
 
 impl<S: AsFd, K, T: AsFd, L> Bridge<Port<S, K>, Port<T, L>> {
-    /// What becomes readable when there is something to do on side A or B, for a loop of your own:
-    /// see [`Step::Wait`].
+    /// The descriptors that become readable when side A or B has work, for custom loops: see
+    /// [`Step::Wait`].
     pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
         [self.a.source.as_fd(), self.b.source.as_fd()]
     }

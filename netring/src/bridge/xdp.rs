@@ -46,14 +46,15 @@ const SPARE: u32 = 1;
 /// - Frames that are longer than a chunk (1792 bytes) are dropped by the kernel, and counted in
 ///   [`WayStats::source`](super::WayStats::source). In generic mode these include the super-packets
 ///   that a stack on this host sends: turn its segmentation offload off, or use native mode.
-/// - A VLAN tag that a card or a veth pair moved out of the bytes is lost (`ethtool -K eth0 rxvlan
-///   off`, on veth `txvlan off` at the other end, leave it there).
+/// - A VLAN tag that a card or a veth pair moved out of the bytes is lost. (`ethtool -K eth0 rxvlan
+///   off`, or on veth `txvlan off` at the other end, keeps it in the bytes.)
 /// - Neither this host nor a capture on it sees the frames; those that the host itself sends are
 ///   left alone.
-/// - A checksum that a stack left to its interface is recognised by its value, and computed.
+/// - The bridge recognises a checksum that a stack left to its interface by its value, and computes
+///   it.
 ///
-/// Queue *n* of one side is forwarded to the socket of queue *n* of the other, or to that of *n*
-/// modulo their number.
+/// Queue *n* of one side is forwarded to the socket of queue *n* of the other, or, if there are
+/// fewer, to queue *n* modulo their number.
 pub struct XdpBridge<'umem> {
     a: Port<'umem>,
     b: Port<'umem>,
@@ -71,7 +72,7 @@ struct Port<'umem> {
     _memberships: Memberships,
 }
 
-/// The receiving halves, and what else is to be known of the interface.
+/// The receiving halves, and other facts about the interface.
 struct Receiving<'umem> {
     waiter: Waiter,
     receivers: Vec<Receiver<'umem>>,
@@ -107,8 +108,8 @@ impl XdpBridge<'_> {
         })
     }
 
-    /// Forwards up to one batch of each queue in each direction, without blocking: for a loop of
-    /// your own. `decide` gets the direction and the frame, which it may change in place.
+    /// Forwards up to one batch of each queue in each direction, without blocking: for custom
+    /// loops. `decide` gets the direction and the frame, which it may change in place.
     ///
     /// # Errors
     /// The errors of [`run`](Self::run).
@@ -132,8 +133,7 @@ impl XdpBridge<'_> {
     ///
     /// # Errors
     /// What ends one side for good, such as [`Error::InterfaceRemoved`], in an [`Error::Source`]
-    /// whose text names the side; [`lost`](Self::lost) tells which it is. [`Error::Closed`] after
-    /// that.
+    /// whose text names the side; [`lost`](Self::lost) returns it. [`Error::Closed`] after that.
     pub fn run(&mut self, decide: impl FnMut(Way, &mut [u8]) -> Verdict) -> Result<(), Error> {
         wait::work(&mut self.running(None, decide))
     }
@@ -189,15 +189,15 @@ impl XdpBridge<'_> {
         }
     }
 
-    /// Whether all sockets receive without a copy by the driver too.
+    /// Whether the driver delivers to all sockets without a copy too.
     pub fn is_zero_copy(&self) -> bool {
         let (a, b) = (&self.a.receiving, &self.b.receiving);
         let mut receivers = a.receivers.iter().chain(&b.receivers);
         receivers.all(Receiver::is_zero_copy)
     }
 
-    /// What becomes readable when there is something to do on side A or B, for a loop of your own:
-    /// see [`Step::Wait`].
+    /// The descriptors that become readable when side A or B has work, for custom loops: see
+    /// [`Step::Wait`].
     pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
         [&self.a, &self.b].map(|port| port.receiving.waiter.as_fd())
     }
@@ -214,7 +214,7 @@ impl XdpBridge<'_> {
         calls.sum()
     }
 
-    /// What became of all frames so far.
+    /// The fate of all frames so far.
     ///
     /// # Errors
     /// The system call that reads the figures failed.

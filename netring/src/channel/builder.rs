@@ -44,26 +44,26 @@ impl Default for ChannelBuilder {
         Self {
             capacity: None,
             lossless: false,
-            // As long as a name can be.
+            // Room for the longest name.
             thread_name: "netring-channel".into(),
         }
     }
 }
 
 impl ChannelBuilder {
-    /// The most packets that the channel holds, at least 1; 65,536 by default. Memory is allocated
-    /// as it fills: for each packet its captured bytes, and about 100 bytes more. The batch that
-    /// the reader holds is not part of it.
+    /// The maximum number of packets that the channel holds, at least 1; 65,536 by default. Memory
+    /// is allocated as it fills: for each packet its captured bytes, and about 100 bytes more. The
+    /// batch that the reader holds does not count.
     pub const fn capacity(mut self, packets: usize) -> Self {
         self.capacity = Some(packets);
         self
     }
 
-    /// Whether the thread waits while the channel is full, and so loses nothing as long as the ring
-    /// has room; false by default: the newest packets are lost and counted.
+    /// Whether the thread waits while the channel is full, and so loses nothing while the ring has
+    /// room; false by default: the newest packets are lost and counted.
     ///
     /// The thread waits before it takes a batch from the source, and takes it whole. So the channel
-    /// may exceed its capacity by one batch of the source: by the packets of one block of a ring.
+    /// may exceed its capacity by one batch of the source, such as one block of a ring.
     pub const fn lossless(mut self, lossless: bool) -> Self {
         self.lossless = lossless;
         self
@@ -84,8 +84,8 @@ impl ChannelBuilder {
         self.spawn(source, Some(stop))
     }
 
-    /// Starts the thread that reads a source which is never empty before its end, such as a file.
-    /// The setting [`lossless`](Self::lossless) holds for it too.
+    /// Starts the thread that reads a source that is never empty before its end, such as a file.
+    /// The setting [`lossless`](Self::lossless) applies to it too.
     ///
     /// # Errors
     /// A setting is impossible, or the thread cannot be started; the source is closed then.
@@ -97,8 +97,8 @@ impl ChannelBuilder {
     }
 
     /// Starts a thread that reads the source and passes owned batches to `send`, which puts them
-    /// into a channel of yours, and returns them if it is full or has no receiver. The last item is
-    /// the error that ended the source, if one did; then `send` is dropped, which ends the channel.
+    /// into your channel, and returns them if it is full or has no receiver. The last item is the
+    /// error that ended the source, if one did; then `send` is dropped, which ends the channel.
     ///
     /// ```no_run
     /// # #[cfg(feature = "afpacket")]
@@ -119,7 +119,7 @@ impl ChannelBuilder {
     /// # fn main() {}
     /// ```
     ///
-    /// The error of a channel of crossbeam is of another type:
+    /// For crossbeam, convert the error type:
     ///
     /// ```
     /// use netring::Forwarded;
@@ -229,7 +229,7 @@ impl ChannelBuilder {
 
 fn no_thread(source: io::Error) -> Error {
     Error::Source {
-        what: "the thread of the channel cannot be started".into(),
+        what: "cannot start the thread of the channel".into(),
         source: source.into(),
     }
 }

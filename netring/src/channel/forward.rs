@@ -1,4 +1,4 @@
-//! A source on a thread of its own that passes its packets to a channel of the caller's.
+//! A source on its own thread that passes its packets to the caller's channel.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,15 +15,15 @@ use super::thread::{LOOK, panicked};
 
 /// The most packets of a batch.
 const BATCH: usize = 1024;
-/// The waits for a channel that is full, of which each is longer than the one before.
+/// The waits while a channel is full, each longer than the one before.
 const SHORTEST: Duration = Duration::from_micros(50);
 const LONGEST: Duration = Duration::from_millis(5);
 
-/// What goes into a channel of the caller's: a batch of 1 to 1,024 packets, or the error that ended
-/// the source, which is the last.
+/// The items of the caller's channel: batches of 1 to 1,024 packets, and last the error that ended
+/// the source, if any.
 pub type Forwarded = Result<PacketVec, Error>;
 
-/// A source that a thread of its own reads into a channel of yours; made by
+/// A source that its own thread reads into your channel; made by
 /// [`ChannelBuilder::start_into`](super::ChannelBuilder::start_into).
 ///
 /// Dropping it stops the source and waits until it is closed. A full channel does not delay that:
@@ -36,14 +36,14 @@ pub struct Forwarding {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the thread and its handle share.
+/// The state that the thread and its handle share.
 #[derive(Debug, Default)]
 struct Shared {
     sent: AtomicU64,
     lost: AtomicU64,
-    /// The source is to be read no further.
+    /// Stop reading the source.
     stopped: AtomicBool,
-    /// Nothing is to be waited for.
+    /// Do not wait for anything.
     closed: AtomicBool,
     /// The last figures of the source, once it is closed.
     stats: Mutex<Option<Result<Stats, Error>>>,
@@ -56,7 +56,7 @@ struct Forward<F> {
     lossless: bool,
 }
 
-/// The channel has no receiver any more, or nothing is to be waited for.
+/// The channel has no receiver any more, or must not be waited for.
 struct Gone;
 
 impl Forwarding {
@@ -96,7 +96,7 @@ impl Forwarding {
         self.shared.lost.load(Ordering::Relaxed)
     }
 
-    /// Stops the source; the channel then ends behind the batch at hand. It never blocks.
+    /// Stops the source; the channel then ends after the batch at hand. Never blocks.
     pub fn stop(&self) {
         // Relaxed: it publishes nothing; the handle wakes a thread that waits.
         self.shared.stopped.store(true, Ordering::Relaxed);
@@ -108,12 +108,12 @@ impl Forwarding {
     /// Waits for the end of the source, and returns its figures: a packet counts as delivered once
     /// the channel took it, and as dropped if it is [lost](Self::lost).
     ///
-    /// Take everything out of the channel before: if it is full, the thread waits for room for the
-    /// last error, and for each batch if it is lossless.
+    /// Empty the channel first: if it is full, the thread waits for room for the last error, and
+    /// for each batch if it is lossless.
     ///
     /// # Errors
-    /// The figures cannot be read, or the source panicked. What ended the source is the last item
-    /// of the channel.
+    /// The figures cannot be read, or the source panicked. The error that ended the source is the
+    /// last item of the channel.
     pub fn join(mut self) -> Result<Stats, Error> {
         if let Some(thread) = self.thread.take() {
             // It catches all panics.
@@ -174,7 +174,7 @@ impl<F: FnMut(Forwarded) -> Result<(), TrySendError<Forwarded>>> Forward<F> {
         let shared = Arc::clone(&self.shared);
         *shared.stats.lock().unwrap_or_else(PoisonError::into_inner) = Some(stats);
         if let Err(error) = end {
-            // The panic may have been that of the function itself: it is not called a third time.
+            // The function itself may have panicked: it is not called a third time.
             let _ = catch_unwind(AssertUnwindSafe(|| self.wait(Err(error))));
         }
     }

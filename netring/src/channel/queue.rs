@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 
 use netring_sys::{Error, Packet, PacketVec, Stats};
 
-/// The most packets that one batch of the channel has: 1,024 of 1,500 bytes are 1.5 MiB.
+/// The maximum number of packets in one batch of the channel: 1,024 of 1,500 bytes are 1.5 MiB.
 const BATCH: usize = 1024;
 /// Packets that are copied under one lock: tens of microseconds at most.
 const BURST: usize = 64;
-/// Batches whose memory is kept for the next packets: of 65,536 packets.
+/// Batches with memory kept for the next packets: enough for 65,536 packets.
 const KEPT: usize = 64;
 
-/// What the thread and the reader share.
+/// The state that the thread and the reader share.
 #[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -27,7 +27,7 @@ pub(super) struct Queue {
     reader: Condvar,
     /// For the thread: there is room, a question, or nobody reads any more.
     thread: Condvar,
-    /// Packets that the queue holds at most.
+    /// The maximum number of packets in the queue.
     capacity: usize,
 }
 
@@ -40,7 +40,7 @@ struct State {
     packets: u64,
     /// Packets that found the queue full.
     lost: u64,
-    /// Read batches, whose memory is used again.
+    /// Read batches, with memory to reuse.
     empty: Vec<PacketVec>,
     /// The reader waits for the statistics of the source.
     asked: bool,
@@ -49,21 +49,21 @@ struct State {
     then: (u64, u64),
     /// How the source ended, which comes after all items. The source is closed by then.
     end: Option<Result<(), Error>>,
-    /// The thread is to read no further.
+    /// The thread must stop reading.
     stopped: bool,
     /// The reader is gone.
     closed: bool,
 }
 
-/// What comes out of the queue, in the order in which the source gave it.
+/// An item of the queue, in the source's order.
 #[derive(Debug)]
 pub(super) enum Item {
     Packets(PacketVec),
-    /// An error after which the source goes on.
+    /// An error after which the source continues.
     Report(Error),
 }
 
-/// What the reader found.
+/// The result for the reader.
 #[derive(Debug)]
 pub(super) enum Taken {
     Item(Item),
@@ -87,8 +87,7 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers a question, and, if asked to, waits for room, answering. False if no more is to
-    /// be read.
+    /// Answers questions, and waits for room if requested. False if the thread must stop reading.
     pub(super) fn serve(
         &self,
         wait: bool,
@@ -196,7 +195,7 @@ impl Queue {
         }
     }
 
-    /// The figures of the source, now or at its end, with what is still queued and what was lost.
+    /// The statistics of the source, now or at its end, including queued and lost packets.
     pub(super) fn stats(&self) -> (Result<Stats, Error>, u64, u64) {
         let mut state = self.lock();
         if state.end.is_none() {
@@ -228,13 +227,13 @@ impl Queue {
         self.lock().lost
     }
 
-    /// Lets the thread read no further; what it has is still queued.
+    /// Stops the thread from reading; the packets it has are still queued.
     pub(super) fn stop(&self) {
         self.lock().stopped = true;
         self.thread.notify_one();
     }
 
-    /// Ends the thread at its next look, and queues nothing any more.
+    /// Ends the thread at its next check, and queues nothing more.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.thread.notify_one();

@@ -71,8 +71,8 @@ fn allocations(packets: u64, lossless: bool) -> (u64, u64) {
     (writing, reading)
 }
 
-/// What is allocated is the memory of the batches that the channel holds, at most six, each grown
-/// in some steps: forty times the packets cause no more of it.
+/// Only the memory of the channel's batches is allocated, at most six, each grown in a few steps:
+/// forty times the packets cause no further allocations.
 #[test]
 fn no_allocation_for_a_packet_nor_for_a_batch_that_is_read_and_lent() {
     for lossless in [true, false] {

@@ -8,7 +8,7 @@ use netring_sys::{Error, PacketBatch, PacketSource, Readiness};
 
 use super::queue::Queue;
 
-/// The longest that the thread waits for packets before it looks whether it was asked something.
+/// The longest wait for packets before the thread checks for questions.
 pub(super) const LOOK: Duration = Duration::from_millis(100);
 
 /// Reads the source to its end, or until nobody reads the queue, and closes it. A panic is an error
@@ -25,8 +25,8 @@ pub(super) fn run<S: PacketSource>(source: S, queue: &Queue, lossless: bool) {
 }
 
 fn read(source: &mut impl PacketSource, queue: &Queue, lossless: bool) -> Result<(), Error> {
-    // Room is waited for while nothing is borrowed from the source: its memory is free for the
-    // next packets, and it can be asked for its statistics.
+    // Wait for room only while nothing is borrowed from the source: its memory is free for the next
+    // packets, and it can report its statistics.
     while queue.serve(lossless, || source.stats()) {
         match source.wait(Some(LOOK)) {
             Ok(Readiness::Ready) => queue.offer(source.batch().packets(), !lossless),

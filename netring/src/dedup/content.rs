@@ -8,28 +8,27 @@ use super::batch::Marks;
 use super::print::{Keys, Print};
 use super::table::Table;
 
-/// The most packets that can be remembered: 16,777,216, which take 768 MiB.
+/// The maximum number of remembered packets: 16,777,216, which take 768 MiB.
 const MOST: usize = 1 << 24;
 
 /// Packets that are hashed before they are looked up. The packets of a block stream through the
-/// caches as long as nothing is read in between; to look up each at once costs twice as much.
+/// caches while nothing is read in between; looking up each at once costs twice as much.
 const GROUP: usize = 512;
 
 /// What makes a packet a repetition of one before it: equal bytes, and a short time between them.
 ///
 /// Packets are equal if they have the same bytes, length on the wire, link type and outermost VLAN
-/// tag, which counts the same in the bytes and beside them. Interface, direction and queue do not
-/// matter. A frame that was changed on its way, such as by a router that decremented its TTL, is
-/// another packet; if only its tags changed, use [`ignore_vlan`](Self::ignore_vlan). A checksum
-/// that the card fills in ([`Checksum::Partial`](crate::Checksum::Partial)) is different in a copy
-/// from beyond the card.
+/// tag, wherever it is stored. Interface, direction and queue do not matter. A frame changed in
+/// transit, such as by a router that decremented its TTL, is another packet; if only its tags
+/// changed, use [`ignore_vlan`](Self::ignore_vlan). A checksum that the card fills in
+/// ([`Checksum::Partial`](crate::Checksum::Partial)) is different in a copy from beyond the card.
 ///
 /// A packet that is lent opens a window. Within it, the next packet that is equal is left out, or
 /// the next few for [more copies](Self::copies). Once they are there, or once the window is over,
-/// an equal packet is lent, and opens a window of its own. So of a source that delivers each packet
-/// exactly twice exactly half is lent, also if the host repeats itself within the window: of six
-/// equal packets, which are three retransmissions, three. Of a source that does not deliver each
-/// packet twice, a repetition within the window is left out although it was real.
+/// an equal packet is lent, and opens a window of its own. So if a source delivers each packet
+/// exactly twice, exactly half is lent, even if the host itself repeats packets within the window:
+/// three of six equal packets that are three retransmissions. If a source does not deliver each
+/// packet twice, a genuine repetition within the window is left out.
 ///
 /// Time is that of the packets, in either direction, since merged captures are not in order. If a
 /// source has no times, they are all within the window.
@@ -37,7 +36,7 @@ const GROUP: usize = 512;
 /// Bytes are compared by a hash of 64 bits with random keys. Two different packets of one length
 /// are taken for equal with a probability of 2<sup>-64</sup>, but only if they are also in one
 /// chain of the table, which has one packet on average or less. At ten million packets a second
-/// that is a packet in tens of thousands of years.
+/// that is one packet in tens of thousands of years.
 ///
 /// The defaults are a window of 5 ms, two copies, and 32,768 packets: six million different packets
 /// a second fit. Memory is 48 bytes for each packet (1.5 MiB) and 16 KiB, taken once.
@@ -86,9 +85,9 @@ impl Content {
         self
     }
 
-    /// Whether packets that differ in nothing but their VLAN tags are equal: in the one beside the
-    /// bytes, and in all that follow the addresses of an Ethernet header (types 0x8100, 0x88a8 and
-    /// 0x9100). Default: no.
+    /// Whether packets that differ only in their VLAN tags are equal: the tag in the metadata, and
+    /// all tags after the addresses of an Ethernet header (types 0x8100, 0x88a8 and 0x9100).
+    /// Default: no.
     #[must_use]
     pub const fn ignore_vlan(mut self, ignore: bool) -> Self {
         self.ignores_vlan = ignore;
@@ -101,7 +100,7 @@ impl Content {
             let copies = self.copies;
             return refuse(
                 "copies",
-                format!("{copies}, without a repetition; the minimum is 2"),
+                format!("{copies} means no repetition; the minimum is 2"),
             );
         }
         if !(1..=MOST).contains(&self.packets) {

@@ -7,8 +7,8 @@ use crate::{LinkType, Packet};
 /// Bytes of a block, for each 8 of which there is a key.
 const BLOCK: usize = 256;
 
-/// Random keys. Those of the process come from the kernel, so nobody who sends packets can aim at
-/// two with the same hash.
+/// Random keys. They come from the kernel, so a sender cannot construct two packets with the same
+/// hash.
 #[derive(Debug)]
 pub(super) struct Keys {
     block: [u64; BLOCK / 8],
@@ -17,7 +17,7 @@ pub(super) struct Keys {
     fold: [u64; 4],
 }
 
-/// The hash, and what is compared beside it.
+/// The hash, and the values compared with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Print {
     pub(super) hash: u64,
@@ -97,7 +97,7 @@ impl Keys {
     }
 }
 
-/// The outermost tag counts the same in the bytes and beside them.
+/// The outermost tag counts the same wherever it is stored.
 #[inline]
 fn ethernet<'a>(packet: &Packet<'a>, ignores_vlan: bool) -> Parts<'a> {
     let Some((addresses, mut body)) = packet.data().split_first_chunk::<12>() else {
@@ -154,8 +154,8 @@ fn tag_of(body: &[u8]) -> Option<((u16, u16), &[u8])> {
     matches!(tpid, 0x8100 | 0x88a8 | 0x9100).then(|| ((tpid, u16::from_be_bytes([*c, *d])), rest))
 }
 
-/// The last 16 bytes, which may be in a pair as well; zeros stand for what a short body lacks. The
-/// length of the body is part of the hash.
+/// The last 16 bytes, which may be in a pair as well; zeros pad a short body. The length of the
+/// body is part of the hash.
 #[inline]
 fn tail(body: &[u8]) -> [u64; 2] {
     if let Some(last) = body.last_chunk::<16>() {

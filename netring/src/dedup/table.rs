@@ -31,7 +31,7 @@ pub(super) struct Table {
 }
 
 /// The start of a chain: the number of the newest packet, and above it a bit for each packet that
-/// was added since the chain was empty. As one word, so that no branch decides about a half of it.
+/// was added since the chain was empty. One word, so that no branch depends on half of it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Chain(u64);
 
@@ -147,7 +147,7 @@ impl Table {
         let number = self.next;
         let at = self.at(number);
         let (entry, start) = (&mut self.ring[at], &mut self.chains[chain]);
-        // One that was never used has nothing left.
+        // An unused entry has none left.
         let is_awaited = entry.left > 0 && entry.time.abs_diff(time) <= self.window;
         self.forgotten += u64::from(is_awaited);
         *entry = Entry {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Metric, Publish, Publisher, Unit};
 use crate::{
     Broadcast, BroadcastStats, FlowBroadcast, FlowWorkers, PacketBroadcast, PacketSubscriber,
-    Published, RecordWorkers, Subscriber, SubscriberStats,
+    Published, RecordBroadcast, RecordWorkers, Subscriber, SubscriberStats,
 };
 
 const EVENTS: Metric = Metric::count(
@@ -70,7 +70,7 @@ fn published(to: &mut Publisher, events: u64, waits: u64, waited: Duration) {
 
 macro_rules! broadcasts {
     ($($broadcast:ident $(<$item:ident>)?),+) => {$(
-        /// What is known without its tasks; [`BroadcastStats`] has the other figures.
+        /// The figures available without its tasks; [`BroadcastStats`] has the others.
         impl $(<$item: Send + Sync + 'static>)? Publish for $broadcast $(<$item>)? {
             fn publish(&self, to: &mut Publisher) {
                 to.gauge(&SUBSCRIBERS, self.receiver_count() as f64);
@@ -84,6 +84,7 @@ macro_rules! broadcasts {
 broadcasts!(
     FlowBroadcast<K>,
     FlowWorkers<K>,
+    RecordBroadcast,
     RecordWorkers,
     PacketBroadcast,
     Broadcast<T>

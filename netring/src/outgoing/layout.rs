@@ -1,4 +1,4 @@
-//! Where the headers of a frame are, as far as sending it depends on them.
+//! The positions of a frame's headers, as needed to send it.
 
 use crate::LinkType;
 
@@ -71,7 +71,7 @@ pub(crate) fn has_no_length(frame: &[u8], link: LinkType) -> bool {
 }
 
 impl Layout {
-    /// Of the frame; `None` if it is no whole, unfragmented IP packet.
+    /// The layout of the frame; `None` if it is not a complete, unfragmented IP packet.
     pub(crate) fn of(frame: &[u8], link: LinkType) -> Option<Self> {
         let (ip, is_v6) = network(frame, link)?;
         let found = match is_v6 {
@@ -88,7 +88,7 @@ impl Layout {
             return None;
         }
         let end = match word(frame, ip + 2)? {
-            // What is padding cannot be told.
+            // Padding cannot be recognised.
             0 if frame.len() <= PADDED => return None,
             0 => frame.len(),
             length => ip + usize::from(length),

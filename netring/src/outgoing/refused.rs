@@ -1,8 +1,8 @@
-//! Packets that cannot be sent, by the reason.
+//! Packets that cannot be sent, by reason.
 
 use std::fmt;
 
-/// Packets that were not sent, by the reason.
+/// Packets that were not sent, by reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Refused {
@@ -60,7 +60,7 @@ impl Refused {
     }
 }
 
-/// The reasons that there were: `1 cut, 2 too long`, or `none`.
+/// The nonzero reasons: `1 cut, 2 too long`, or `none`.
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reasons = [

@@ -1,4 +1,4 @@
-//! Cuts a packet of TCP or UDP into segments, as the card was to do it, and computes checksums.
+//! Cuts a TCP or UDP packet into segments as the card would have done, and computes checksums.
 
 use super::layout::{Layout, TCP, UDP, word};
 
@@ -23,8 +23,8 @@ pub(crate) struct Segmented {
 }
 
 impl Segmented {
-    /// In frames of at most `limit` bytes, with `size` bytes of payload if that is known. `None`
-    /// if the packet cannot be cut: for datagrams the size has to be known, and no other is right.
+    /// In frames of at most `limit` bytes, with `size` bytes of payload if that is known. `None` if
+    /// the packet cannot be cut: for datagrams the size must be known, and no other is correct.
     pub(crate) fn new(
         frame: &[u8],
         layout: Layout,
@@ -56,7 +56,7 @@ impl Segmented {
             return None;
         }
         let count = bytes.div_ceil(size.max(1)).max(1);
-        // Which of several segments such a flag belongs to is not known.
+        // It is unknown which of several segments such a flag belongs to.
         if count > 1 && flags & (SYN | RST | URG) != 0 {
             return None;
         }
@@ -178,10 +178,10 @@ pub(crate) fn fill_checksum(frame: &mut [u8], layout: Layout) -> bool {
     true
 }
 
-/// Whether the field of the TCP or UDP checksum holds what an interface that computes it starts
-/// from: the sum of the pseudo header.
+/// Whether the TCP or UDP checksum field holds the sum of the pseudo header, the starting value for
+/// an interface that computes it.
 ///
-/// A right checksum may be that number by chance; computing it again changes nothing.
+/// A correct checksum may equal it by chance; computing it again changes nothing.
 pub(crate) fn has_partial_checksum(frame: &[u8], layout: &Layout) -> bool {
     let field = match layout.protocol {
         TCP => layout.transport + 16,

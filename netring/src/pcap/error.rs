@@ -33,25 +33,25 @@ pub enum FileError {
     /// Writing it failed.
     Write(Arc<io::Error>),
 
-    /// It was to be deleted, as the oldest of those that are kept, and could not be.
+    /// It was the oldest of the kept files and could not be deleted.
     Delete(Arc<io::Error>),
 
-    /// It was removed, or its folder, while it was written: its packets are lost.
+    /// It or its directory was removed while it was being written: its packets are lost.
     Removed,
 
-    /// It is not a capture file, or of a kind that is not supported.
+    /// It is not a capture file, or its kind is not supported.
     Unrecognized {
         /// What it is instead, as far as is known.
         why: String,
     },
 
-    /// It ends in the middle of something. Every packet before that is complete and was lent.
+    /// It ends in the middle of a record. Every packet before that is complete and was lent.
     CutShort {
         /// What the file ends in: a packet, a block, or the file header.
         what: &'static str,
         /// Bytes from the start of the file to the start of that.
         offset: u64,
-        /// Bytes missing at its end, as far as its length is known.
+        /// Bytes missing at its end, if its length is known; otherwise a minimum.
         missing: u64,
     },
 
@@ -75,7 +75,7 @@ pub enum FileError {
         why: String,
     },
 
-    /// The filter says nothing about a packet. Every packet before it that the filter selects was
+    /// The filter has no meaning for a packet. Every earlier packet that the filter selects was
     /// lent.
     Filter {
         /// The link type or the term, and why.
@@ -103,7 +103,7 @@ impl fmt::Display for FileError {
             Self::Read { offset, source } => write!(f, "reading failed at byte {offset}: {source}"),
             Self::Write(error) => write!(f, "writing failed: {error}"),
             Self::Delete(error) => write!(f, "it cannot be deleted: {error}"),
-            Self::Removed => f.write_str("it was removed while it was written"),
+            Self::Removed => f.write_str("it was removed while being written"),
             Self::Unrecognized { why } | Self::Filter { why } => f.write_str(why),
             Self::CutShort {
                 what,

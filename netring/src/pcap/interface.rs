@@ -14,10 +14,9 @@ pub(super) const MICROS: u8 = 6;
 const NANOS: u8 = 9;
 
 /// An interface of a pcapng file: its link type, the resolution of its timestamps, its name and
-/// what else is known about it.
+/// other attributes.
 ///
-/// Options that have no function here (addresses, time zone, custom ones) are kept when it is
-/// read and written again.
+/// Options without a method here (addresses, time zone, custom ones) survive reading and writing.
 ///
 /// ```
 /// use netring::LinkType;
@@ -57,7 +56,7 @@ impl InterfaceDescription {
         self.link_type
     }
 
-    /// The most captured bytes of a packet; 0 if there is no limit.
+    /// The maximum number of captured bytes of a packet; 0 if there is no limit.
     pub const fn snap_len(&self) -> u32 {
         self.snap_len
     }
@@ -116,7 +115,8 @@ impl InterfaceDescription {
         self.options.comments()
     }
 
-    /// Sets the most captured bytes of a packet. It describes the packets and does not cut them.
+    /// Sets the maximum number of captured bytes of a packet. It describes the packets and does not
+    /// cut them.
     #[must_use]
     pub const fn with_snap_len(mut self, bytes: u32) -> Self {
         self.snap_len = bytes;
@@ -143,8 +143,7 @@ impl InterfaceDescription {
         self.with(IF_DESCRIPTION, text.as_bytes())
     }
 
-    /// Sets the expression of the filter that its packets passed. It describes the packets and
-    /// filters none.
+    /// Sets the expression of the filter that its packets passed. It only describes the packets.
     #[must_use]
     pub fn with_filter(self, expression: &str) -> Self {
         self.with(IF_FILTER, &[&[0], expression.as_bytes()].concat())

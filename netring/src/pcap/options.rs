@@ -88,7 +88,7 @@ impl Options {
     }
 }
 
-/// The options in some bytes, until their end, or until one that is not whole.
+/// The options in some bytes, up to their end or the first incomplete one.
 #[derive(Clone, Debug)]
 pub(super) struct Iter<'a> {
     order: ByteOrder,
@@ -119,8 +119,8 @@ impl<'a> Iterator for Iter<'a> {
 /// Bytes of an option before its value: its code and its length.
 const HEADER: usize = 4;
 
-/// Returns the code and the value of the first option, and the bytes after it; `None` if it is not
-/// whole.
+/// Returns the code and the value of the first option, and the bytes after it; `None` if it is
+/// incomplete.
 #[inline]
 pub(super) fn split(order: ByteOrder, options: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let (code, len) = (order.u16(options, 0)?, order.u16(options, 2)?);
@@ -139,7 +139,7 @@ pub(super) fn push(to: &mut Vec<u8>, code: u16, value: &[u8]) {
     to.resize(to.len().next_multiple_of(4), 0);
 }
 
-/// Appends an option of a block in its byte order, unless it says that it is not to be copied.
+/// Appends an option of a block in its byte order, unless it is marked as not to be copied.
 pub(super) fn push_read(to: &mut Vec<u8>, order: ByteOrder, of: Of, code: u16, value: &[u8]) {
     if UNCOPIED.contains(&code) {
         return;

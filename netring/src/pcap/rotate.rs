@@ -23,24 +23,24 @@ use crate::{Error, Packet, PacketWriter};
 /// Packets between two looks at the clock.
 const PACKETS_PER_LOOK: u32 = 64;
 
-/// How often it is looked whether the file still has a name.
+/// How often to check that the file still has a name.
 const REMOVED_EVERY: Duration = Duration::from_secs(1);
 
-/// Writes packets to one capture file after another: a file ends by its size, its age, its number
-/// of packets, at multiples of the clock, or by [`rotate`](Self::rotate), whichever comes first.
+/// Writes packets to one capture file after another: a file ends when it reaches its maximum size,
+/// age or number of packets, at multiples of the clock, or by [`rotate`](Self::rotate), whichever
+/// comes first.
 ///
-/// A file is written under its own name from the start, so that all of it but the last buffer (64
-/// KiB) can be read after the program was killed. A file that exists is not replaced unless that is
-/// requested. With [`keep`](RotationBuilder::keep) the oldest files of this writer are deleted.
+/// A file is written under its final name from the start, so that after the program is killed all
+/// of it but the last buffer (64 KiB) can be read. A file that exists is not replaced unless that
+/// is requested. With [`keep`](RotationBuilder::keep) the oldest files of this writer are deleted.
 ///
 /// All files have the interfaces of the ones before, with the same numbers.
 ///
-/// Age and multiples are those of the host's clock, which is looked at on
-/// [`flush`](PacketWriter::flush), [`tick`](Self::tick) and each 64th packet. A
-/// [`Tee`](crate::adapters::Tee) flushes when its source has nothing more; a program that is to
-/// end files while no packets come calls `tick`.
+/// Age and multiples follow the host's clock, which is read on [`flush`](PacketWriter::flush),
+/// [`tick`](Self::tick) and each 64th packet. A [`Tee`](crate::adapters::Tee) flushes when its
+/// source has nothing more; a program that must end files while no packets arrive calls `tick`.
 ///
-/// After an error nothing more is written. What is not in the files is counted
+/// After an error nothing more is written. Packets that are not in the files are counted
 /// ([`unwritten`](Self::unwritten)).
 ///
 /// ```no_run
@@ -65,7 +65,7 @@ pub struct RotatingWriter {
     settings: Settings,
     /// `None` after an error, and once all is complete.
     current: Option<Current>,
-    /// The complete files, oldest first, as far as they are to be deleted some day.
+    /// The complete files, oldest first, that will eventually be deleted.
     finished: VecDeque<PathBuf>,
     /// Files so far.
     files: u64,
@@ -109,8 +109,8 @@ impl RotatingWriter {
     /// Settings for files with names after a pattern.
     ///
     /// The conversions of strftime (`%Y%m%d-%H%M%S`) stand for the local time at which the file is
-    /// created, and `{}` for its number, from 00001. If there is something of that name, a number
-    /// is added: `a-2.pcapng`. Folders have to exist, and `..` is refused.
+    /// created, and `{}` for its number, from 00001. If the name is taken, a number is added:
+    /// `a-2.pcapng`. Directories must exist, and `..` is refused.
     pub fn builder(pattern: impl Into<String>) -> RotationBuilder {
         RotationBuilder::new(pattern.into())
     }
@@ -154,7 +154,7 @@ impl RotatingWriter {
     }
 
     /// Checks that the next file can be created, by creating it and removing it again. `create`
-    /// does so too; call it again after the program gave up privileges.
+    /// does so too; call it again after dropping privileges.
     ///
     /// # Errors
     /// [`Error::Source`] with a [`FileError`](super::FileError) that has the name of the file.
@@ -162,8 +162,8 @@ impl RotatingWriter {
         files::check(&self.settings, self.files + 1)
     }
 
-    /// Ends the file by its age, and syncs it, if it is time. Returns an error if the file was
-    /// removed while it was written. Call it now and then while no packets come.
+    /// Ends the file if it is old enough, and syncs it if that is due. Returns an error if the file
+    /// was removed while being written. Call it now and then while no packets arrive.
     ///
     /// # Errors
     /// The errors of [`rotate`](Self::rotate).
@@ -190,7 +190,7 @@ impl RotatingWriter {
         let is_over = current.until.is_some_and(|until| {
             let clock = jiff::Timestamp::now();
             let left = until.as_nanosecond() - clock.as_nanosecond();
-            // More is left than an interval if the clock was set back, whatever it was before.
+            // More than an interval is left if the clock was set back.
             left <= 0 || self.settings.limits.is_beyond(left)
         });
         if is_over || now.duration_since(current.since) >= self.settings.limits.age {
@@ -209,7 +209,7 @@ impl RotatingWriter {
         self.open(encoder)
     }
 
-    /// Completes the last file, and returns what it is.
+    /// Completes the last file, and returns its description.
     ///
     /// # Errors
     /// The errors of [`rotate`](Self::rotate).
@@ -410,7 +410,7 @@ impl Current {
         packets > 0 && (packets >= limits.packets || self.writer.complete_len(len) > limits.bytes)
     }
 
-    /// An error if the file has no name any more.
+    /// An error if the file no longer has a name.
     fn check_name(&self) -> Result<(), Error> {
         let name = self.path.display().to_string();
         match self.writer.get_ref() {
@@ -450,7 +450,7 @@ impl PacketWriter for RotatingWriter {
 /// Completes the last file.
 impl Drop for RotatingWriter {
     fn drop(&mut self) {
-        // There is nobody to report it to: `finish` reports it.
+        // An error cannot be reported here; `finish` reports it.
         let _ = self.close();
     }
 }

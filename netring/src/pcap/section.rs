@@ -1,4 +1,4 @@
-//! What a pcapng file says about where it was made.
+//! The description of a pcapng file's origin.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ pub struct Section {
 }
 
 impl Section {
-    /// A section that says nothing.
+    /// An empty description.
     pub fn new() -> Self {
         Self::default()
     }

@@ -9,11 +9,11 @@ use crate::{Stats, Timestamp};
 
 /// The statistics of an interface in a pcapng file, since its capture began.
 ///
-/// From the [`Stats`] of a capture, `received` and `accepted` are the packets that were offered:
-/// behind its filter, since the kernel does not count those before it. `dropped` and `os_dropped`
-/// are those that were dropped, and `delivered` those that were lent. A figure that is not
-/// available is `None`; one that is a lower bound is written as it is. That is what dumpcap writes
-/// too: Wireshark shows `dropped`.
+/// From the [`Stats`] of a capture, `received` and `accepted` are the offered packets, counted
+/// after its filter, since the kernel does not count those before it. `dropped` and `os_dropped`
+/// are the dropped packets, and `delivered` the lent ones. A figure that is not available is
+/// `None`; one that is a lower bound is written as it is. That is what dumpcap writes too:
+/// Wireshark shows `dropped`.
 ///
 /// ```
 /// use netring::Stats;

@@ -26,8 +26,8 @@ use crate::{Error, Packet, PacketWriter};
 
 /// Writes packets to a pcapng or pcap file.
 ///
-/// A pcapng file keeps of each packet its bytes, timestamp in nanoseconds, wire length, interface
-/// with link type, direction and queue. Interfaces are those of the packets
+/// A pcapng file keeps each packet's bytes, timestamp in nanoseconds, wire length, interface with
+/// link type, direction and queue. Interfaces are those of the packets
 /// ([`Packet::interface`](crate::Meta::interface)), learned as packets come; [`describe`] gives
 /// them names. The clock, the hash and the checksum state are left out.
 ///
@@ -35,18 +35,17 @@ use crate::{Error, Packet, PacketWriter};
 ///
 /// In both, a VLAN tag that was moved out of the bytes is put back in its place.
 ///
-/// Packets go through a buffer of 64 KiB, so that a system call serves many; it is passed on in
-/// whole records, so that a file of a program that was killed is whole up to its last ones. At
-/// the end call [`finish`](Self::finish), which reports an error of the last bytes. A writer that
-/// is dropped completes the file too, and an error of that is lost.
+/// Packets go through a buffer of 64 KiB, so that one system call serves many; it is written in
+/// whole records, so that the file of a killed program is valid up to its last records. At the end
+/// call [`finish`](Self::finish), which reports an error in the last bytes. Dropping a writer
+/// completes the file too, but hides an error.
 ///
-/// A file that is removed while it is written takes its packets with it: the next bytes that are
-/// passed on report [`FileError::Removed`](super::FileError::Removed), and all packets are
+/// A file that is removed while being written loses its packets: the next write reports
+/// [`FileError::Removed`](super::FileError::Removed), and all packets are
 /// [`unwritten`](Self::unwritten).
 ///
-/// A write to a disk that is slow blocks. Behind a live capture packets wait in its ring
-/// meanwhile, and those for which it has no room count in
-/// [`Stats::dropped`](crate::Stats::dropped).
+/// Writing to a slow disk blocks. In a live capture, packets wait in the ring meanwhile, and those
+/// that do not fit count in [`Stats::dropped`](crate::Stats::dropped).
 ///
 /// ```
 /// use netring::pcap::{CaptureFile, CaptureWriter, Format, InterfaceDescription};
@@ -97,7 +96,7 @@ impl CaptureWriter {
         Self::builder(format).create(path)
     }
 
-    /// Settings for a file: of pcapng what it says about its machine and its interfaces.
+    /// Settings for a file; for pcapng also the description of its machine and its interfaces.
     pub fn builder(format: impl Into<Format>) -> WriterBuilder {
         WriterBuilder::new(format.into())
     }
@@ -114,7 +113,7 @@ impl<W: Write> CaptureWriter<W> {
         CaptureWriter::builder(format).write_to(to)
     }
 
-    /// Begins a file: its header is passed on at once, so that a file without packets is one too.
+    /// Begins a file: its header is written at once, so that a file without packets is valid too.
     fn begin(mut out: Out<W>, encoder: Encoder) -> Result<Self, Error> {
         encoder.begin(out.buffer());
         let mut writer = Self {
@@ -131,14 +130,14 @@ impl<W: Write> CaptureWriter<W> {
         self.encoder.format()
     }
 
-    /// Packets that were taken, also those that did not reach the file yet, or never will after an
-    /// error.
+    /// Packets that were taken, including those that have not reached the file yet, or never will
+    /// after an error.
     pub const fn packets(&self) -> u64 {
         self.out.packets()
     }
 
     /// Packets that were taken and are not in the file: they are buffered, or an error kept them
-    /// out. Of a compressed file it is those since the last flush, after an error too.
+    /// out. For a compressed file: those since the last flush, after an error too.
     pub const fn unwritten(&self) -> u64 {
         self.out.unwritten()
     }
@@ -148,13 +147,12 @@ impl<W: Write> CaptureWriter<W> {
         self.out.bytes()
     }
 
-    /// Describes the interface of the packets with this index and link type: its name, filter,
-    /// snap length and resolution. Without, it is written with what its packets say when the first
-    /// of them comes.
+    /// Describes the interface of the packets with this index and link type: its name, filter, snap
+    /// length and resolution. Otherwise its description is taken from its first packet.
     ///
     /// # Errors
-    /// [`Error::Request`], after which the file goes on, in a pcap file, if the interface is in the
-    /// file already, or if it is of [`LinkType::UNKNOWN`](crate::LinkType). The errors of
+    /// [`Error::Request`], after which the file continues, in a pcap file, if the interface is
+    /// already in the file, or if it is of [`LinkType::UNKNOWN`](crate::LinkType). The errors of
     /// [`write`](PacketWriter::write).
     pub fn describe(
         &mut self,
@@ -171,8 +169,8 @@ impl<W: Write> CaptureWriter<W> {
     /// Writes a packet with a comment.
     ///
     /// # Errors
-    /// [`Error::Request`], after which the file goes on, in a pcap file, which has no comments, or
-    /// if the comment has more than 65,535 bytes. The errors of [`write`](PacketWriter::write).
+    /// [`Error::Request`], after which the file continues, in a pcap file, which has no comments,
+    /// or if the comment has more than 65,535 bytes. The errors of [`write`](PacketWriter::write).
     #[doc(alias = "opt_comment")]
     pub fn write_commented(&mut self, packet: &Packet<'_>, comment: &str) -> Result<bool, Error> {
         self.put(packet, Extra::Comment(comment))
@@ -213,8 +211,8 @@ impl<W: Write> CaptureWriter<W> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Request`] in a pcap file, which has none, or if the interface is not in the file:
-    /// neither described, nor that of a packet.
+    /// [`Error::Request`] in a pcap file, which has none, or if the interface is neither described
+    /// nor that of a packet in the file.
     #[doc(alias = "ISB")]
     pub fn set_statistics(
         &mut self,
@@ -224,7 +222,7 @@ impl<W: Write> CaptureWriter<W> {
         self.encoder.set_statistics(interface, statistics.into())
     }
 
-    /// Writes the statistics of an interface now, behind the packets so far.
+    /// Writes the statistics of an interface now, after the packets so far.
     ///
     /// # Errors
     /// As [`set_statistics`](Self::set_statistics), and the errors of
@@ -249,13 +247,13 @@ impl<W: Write> CaptureWriter<W> {
         self.end()
     }
 
-    /// Completes the file: nothing can be written behind it.
+    /// Completes the file: nothing can be written after it.
     pub(in crate::pcap) fn end(&mut self) -> Result<W, Error> {
         self.out.check_open()?;
         self.out.end(&self.encoder)
     }
 
-    /// What another file with the same interfaces begins with.
+    /// The start of another file with the same interfaces.
     #[cfg(feature = "rotation")]
     pub(in crate::pcap) fn encoder(&self) -> Encoder {
         self.encoder.clone()
@@ -290,10 +288,10 @@ impl<W: Write> PacketWriter for CaptureWriter<W> {
     /// Writes a packet; there is always room.
     ///
     /// # Errors
-    /// [`Error::Request`], after which the file goes on, for a packet that the file cannot have:
+    /// [`Error::Request`], after which the file continues, for a packet that the file cannot hold:
     /// one of an unknown link type, of more than 262,144 bytes, or of a time before 1970; in pcap
-    /// also one of another link type than the file's, or of a time after 2106. [`Error::Source`]
-    /// if writing fails, and [`Error::Closed`] after that.
+    /// also one of another link type than the file's, or of a time after 2106. [`Error::Source`] if
+    /// writing fails, and [`Error::Closed`] after that.
     #[inline]
     fn write(&mut self, packet: &Packet<'_>) -> Result<bool, Error> {
         self.put(packet, Extra::None)
@@ -310,7 +308,7 @@ impl<W: Write> PacketWriter for CaptureWriter<W> {
 impl<W: Write> Drop for CaptureWriter<W> {
     fn drop(&mut self) {
         if self.out.check_open().is_ok() {
-            // There is nobody to report it to: `finish` reports it.
+            // An error cannot be reported here; `finish` reports it.
             let _ = self.out.end(&self.encoder);
         }
     }

@@ -8,15 +8,15 @@ use super::{Replay, ReplayStats};
 use crate::outgoing::{Plan, Reason, Segmented};
 use crate::{Error, Packet, PacketBatch, PacketSink, PacketSlot, PacketSource, Readiness};
 
-/// How long a source that may be empty is waited for until the next look at the stop handle.
+/// How long to wait for an empty source before checking the stop handle.
 const LOOK: Duration = Duration::from_millis(50);
-/// The waits for a sink that is full, of which each is longer than the one before.
+/// The waits while a sink is full, each longer than the one before.
 const SHORTEST: Duration = Duration::from_micros(10);
 const LONGEST: Duration = Duration::from_millis(1);
-/// How long the end of a run waits for frames of which none makes progress.
+/// How long the end of a run waits for frames without progress.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// What became of a frame.
+/// The outcome for a frame.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     Committed,
@@ -31,8 +31,8 @@ impl<K: PacketSink> Replay<K> {
     /// than a second without progress ([`ReplayStats::in_flight`]). Another run continues the
     /// schedule: its first packet follows the last one without a gap.
     ///
-    /// Packets of a batch are held while those before them wait for their time, so a live source
-    /// may fill up meanwhile, and counts what it drops.
+    /// Packets of a batch are held while earlier ones wait for their time, so a live source may
+    /// fill up meanwhile, and counts its drops.
     ///
     /// # Errors
     /// A terminal error of the source or of the sink; everything before it was sent.
@@ -53,7 +53,7 @@ impl<K: PacketSink> Replay<K> {
         ended.map(|()| self.stats())
     }
 
-    /// Replays a source so many times, opening it each time, or until it is stopped.
+    /// Replays a source this many times, opening it each time, or until it is stopped.
     ///
     /// ```no_run
     /// # #[cfg(feature = "pcap")]
@@ -180,7 +180,7 @@ impl<K: PacketSink> Replay<K> {
                     break;
                 }
                 Ok(None) => {}
-                // The MTU was made smaller meanwhile.
+                // The MTU was reduced meanwhile.
                 Err(Error::FrameLength { .. }) => return Ok(Step::Refused(Reason::TooLong)),
                 Err(error) if error.is_terminal() => return Err(error),
                 Err(_) => {}
@@ -212,7 +212,7 @@ impl<K: PacketSink> Replay<K> {
             if left.is_zero() {
                 return Ok(true);
             }
-            // What the interface does not take now is not to wait for the next frame.
+            // Frames that the interface does not take now must not wait for the next one.
             let time = match self.flush()? {
                 true => left,
                 false => left.min(LONGEST),

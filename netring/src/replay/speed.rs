@@ -12,18 +12,18 @@ pub enum Speed {
     /// With the gaps of their timestamps.
     #[default]
     Recorded,
-    /// So many times as fast: 2 halves the gaps, 0.5 doubles them.
+    /// Faster by this factor: 2 halves the gaps, 0.5 doubles them.
     Factor(f64),
-    /// So many frames a second, whatever the timestamps.
+    /// This many frames a second, whatever the timestamps.
     PacketsPerSecond(u64),
-    /// So many bits of frames a second, without what the link adds to each.
+    /// This many bits of frames a second, without the overhead of the link.
     BitsPerSecond(u64),
     /// As fast as the sink takes them.
     Fastest,
 }
 
-/// A packet that is older by more than that was stamped by a clock that was set back; one that is
-/// older by less is out of order.
+/// A packet that is older by more than this was stamped by a clock that was set back; otherwise it
+/// is out of order.
 const OUT_OF_ORDER: i64 = 1_000_000_000;
 
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Pace {
             Speed::Factor(factor) => {
                 return Err(Error::Config {
                     setting: "speed",
-                    why: format!("a factor of {factor}; must be more than 0, and finite"),
+                    why: format!("a factor of {factor}; must be more than 0 and finite"),
                 });
             }
             Speed::PacketsPerSecond(rate) => Self::Rate(Pacer::packets_per_second(rate)?),

@@ -1,4 +1,4 @@
-//! A replay on a thread of its own, which a task awaits.
+//! A replay on its own thread, which a task awaits.
 
 use std::any::Any;
 use std::fmt;
@@ -16,18 +16,18 @@ use crate::{Error, PacketSink, PacketSource};
 /// The replay, and the result of its run.
 type Ended<K> = (Replay<K>, Result<ReplayStats, Error>);
 
-/// A replay that runs on a thread of its own; made by [`Replay::start`]. It is a future of the
-/// replay and of the result of its run.
+/// A replay that runs on its own thread; made by [`Replay::start`]. A future that resolves to the
+/// replay and the result of its run.
 ///
 /// Dropping it stops the replay; the thread then closes the sink and the source.
 #[must_use = "dropping it stops the replay"]
 pub struct Replaying<K> {
     shared: Arc<Mutex<Shared<K>>>,
-    /// `None` once the replay was returned: another run of it is not to be stopped.
+    /// `None` once the replay was returned: a later run must not be stopped.
     stop: Option<StopHandle>,
 }
 
-/// What the thread and the task share.
+/// The state that the thread and the task share.
 struct Shared<K> {
     ended: Option<Result<Ended<K>, Box<dyn Any + Send>>>,
     /// Of the task that waits.
@@ -35,11 +35,11 @@ struct Shared<K> {
 }
 
 impl<K: PacketSink + Send + 'static> Replay<K> {
-    /// Replays a source on a thread of its own, as [`run`](Self::run) does, so that a task can
-    /// await the end without blocking its runtime. It needs no certain runtime.
+    /// Replays a source on a separate thread, as [`run`](Self::run) does, so that a task can await
+    /// the end without blocking its runtime. Works with any runtime.
     ///
-    /// A sink out of an `AsyncSink` (`into_inner`) can be replayed to. The thread is in the network
-    /// namespace of the caller's.
+    /// The sink may come from an `AsyncSink` (`into_inner`). The thread is in the caller's network
+    /// namespace.
     ///
     /// ```no_run
     /// # #[cfg(all(feature = "afpacket", feature = "pcap"))]
@@ -86,7 +86,7 @@ impl<K: PacketSink + Send + 'static> Replay<K> {
         };
         let thread = thread::Builder::new().name("netring-replay".into());
         thread.spawn(run).map_err(|source| Error::Source {
-            what: "the thread of the replay cannot be started".into(),
+            what: "cannot start the thread of the replay".into(),
             source: source.into(),
         })?;
         Ok(Replaying {
@@ -97,8 +97,8 @@ impl<K: PacketSink + Send + 'static> Replay<K> {
 }
 
 impl<K> Replaying<K> {
-    /// Stops the replay; the future then ends with what was done until then. To stop it from
-    /// another task, take its [handle](Replay::stop_handle) before it is started.
+    /// Stops the replay; the future then resolves with the results so far. To stop it from another
+    /// task, take its [handle](Replay::stop_handle) before it is started.
     pub fn stop(&self) {
         if let Some(stop) = &self.stop {
             stop.stop();

@@ -1,11 +1,11 @@
-//! What a replay did.
+//! The statistics of a replay.
 
 use std::fmt;
 use std::time::Duration;
 
 pub use crate::outgoing::Refused;
 
-/// What a replay did, in all its runs. Reading resets nothing.
+/// The statistics of a replay over all its runs. Reading resets nothing.
 ///
 /// Every packet that was read is in one place: `read = committed + refused.total() + unsent`.
 /// Committed frames were handed to the sink, whose
@@ -17,12 +17,12 @@ pub struct ReplayStats {
     pub read: u64,
     /// Packets that were committed to the sink, whole or in segments.
     pub committed: u64,
-    /// Packets that were not sent, by the reason.
+    /// Packets that were not sent, by reason.
     pub refused: Refused,
     /// Packets of the last batch that were not sent because the replay was stopped or failed. Some
     /// segments of one of them may have been committed.
     pub unsent: u64,
-    /// Those of the committed packets that were sent as segments.
+    /// Committed packets that were sent as segments.
     pub segmented: u64,
     /// Frames that were committed: packets, and segments of packets.
     pub frames: u64,
@@ -36,11 +36,11 @@ pub struct ReplayStats {
     pub link_downs: u64,
     /// The time of all runs.
     pub duration: Duration,
-    /// The longest delay of a packet after its time, when it was committed: up to 100 ms, more is
-    /// [`lost`](Self::lost).
+    /// The longest delay of a packet after its due time, when it was committed: up to 100 ms; more
+    /// is [`lost`](Self::lost).
     pub latest: Duration,
-    /// The time that was not made up for, because the sink or the system held the replay up for
-    /// longer than 100 ms. While it is zero, the speed was kept.
+    /// Time that the replay did not catch up, because the sink or the system delayed it by more
+    /// than 100 ms. While it is zero, the speed was kept.
     pub lost: Duration,
 }
 

@@ -8,7 +8,7 @@ use super::Goal;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// AF_PACKET: the program does not permit that packets are taken away from the host.
+    /// AF_PACKET: the program does not permit taking packets away from the host.
     DivertNotPermitted,
     /// AF_PACKET: a default route leads through the interface.
     DefaultRoute {
@@ -25,11 +25,11 @@ pub enum Reason {
         /// The interface.
         interface: String,
     },
-    /// AF_PACKET: what the driver does for XDP is unknown.
+    /// AF_PACKET: the driver's XDP support is unknown.
     XdpUnknown,
     /// AF_PACKET: the driver does not run XDP programs, or they may not redirect.
     NoNativeMode,
-    /// AF_PACKET: packets may be longer than what XDP holds on this interface.
+    /// AF_PACKET: packets may be longer than XDP can hold on this interface.
     LongPackets {
         /// The MTU, in bytes.
         mtu: u32,
@@ -40,7 +40,7 @@ pub enum Reason {
     NativeMode,
     /// One worker: there is one processor for it.
     OneProcessor,
-    /// One worker: each more would have a ring of its own.
+    /// One worker: each further worker would need its own ring.
     RingOfEachWorker,
     /// The kernel shares the packets among one worker for each processor.
     Fanout {
@@ -61,7 +61,7 @@ pub enum Reason {
         /// The processors.
         cores: u32,
     },
-    /// The profile follows from what the program wants.
+    /// The profile follows from the program's needs.
     Goal(Goal),
     /// The profile follows from the speed of the link.
     FastLink {
@@ -73,7 +73,7 @@ pub enum Reason {
         /// The MTU, in bytes.
         mtu: u32,
     },
-    /// To know: the interface joins packets as it receives them, up to 64 KiB.
+    /// Note: the interface joins packets as it receives them, up to 64 KiB.
     JoinedPackets {
         /// The feature that does it.
         feature: &'static str,
@@ -99,7 +99,7 @@ impl fmt::Display for Reason {
                 write!(f, "{interface} already has an XDP program")
             }
             Self::XdpUnknown => f.write_str(
-                "what the driver does for XDP is unknown: it takes Linux 6.3, and netlink",
+                "the driver's XDP support is unknown: finding out requires Linux 6.3 and netlink",
             ),
             Self::NoNativeMode => f.write_str(
                 "the driver does not run XDP programs that redirect, and AF_XDP in generic mode \
@@ -113,7 +113,7 @@ impl fmt::Display for Reason {
             Self::ZeroCopy => f.write_str("the driver supports AF_XDP without copying"),
             Self::NativeMode => f.write_str("the driver runs XDP programs, and packets are copied"),
             Self::OneProcessor => f.write_str("one processor reads"),
-            Self::RingOfEachWorker => f.write_str("each worker would have a ring of its own"),
+            Self::RingOfEachWorker => f.write_str("each worker would need its own ring"),
             Self::Fanout { cores } => write!(
                 f,
                 "the kernel shares the packets among {cores} workers, each flow with one of them"

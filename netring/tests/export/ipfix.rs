@@ -4,8 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use netring::flow::export::{FlowRecord, Ipfix, IpfixBuilder};
-
+use netring::flow::export::{FlowRecord, Ipfix, IpfixBuilder, MplsRecord, TunnelRecord};
 use netring::flow::extract::{FiveTuple, TunnelKind, Tunnels};
 
 use crate::common::{records, records_with};
@@ -140,6 +139,65 @@ fn a_tunnel_has_its_segment() {
     assert_eq!(text, format!("{}\n", 1_u64 << 56 | 123));
     let remarks = tshark(&file.0, &["-Y", "_ws.malformed or _ws.expert"]);
     assert_eq!(remarks.as_deref(), Some(""));
+}
+
+/// What tshark shows of the elements that identify tunnels; it does not know that of GTP-U yet.
+#[test]
+fn other_tunnels_have_their_elements() {
+    let mut flows = vec![records("ldap_ldap-starttls.pcap").swap_remove(0); 3];
+    for (flow, (kind, id)) in flows.iter_mut().zip([
+        (TunnelKind::Gre, Some(0xfe00_0001)),
+        (TunnelKind::GtpU, Some(0xfe00_0002)),
+        (TunnelKind::Geneve, Some(3)),
+    ]) {
+        flow.tunnel = Some(TunnelRecord { kind, id });
+    }
+    for (end, label) in [(0, 0xf_1234), (1, 41)] {
+        let flow = &mut flows[2];
+        let ends = [&mut flow.initiator, &mut flow.responder];
+        let entry = MplsRecord {
+            label,
+            class: 5 - end as u8,
+            bottom: end == 0,
+        };
+        ends.into_iter().nth(end).unwrap().mpls = Some(entry);
+    }
+    let file = File::new("tunnels", &flows, Ipfix::builder());
+    let mut args = vec!["-T", "fields", "-E", "separator=/s"];
+    // Those of MPLS are of the responder, then of the initiator.
+    for field in [
+        "cflow.gre_key",
+        "cflow.layer2_segment_id",
+        "cflow.mpls_label",
+        "cflow.mpls_exp",
+        "cflow.mpls_bos",
+    ] {
+        args.extend(["-e", field]);
+    }
+    let Some(text) = tshark(&file.0, &args) else {
+        return;
+    };
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "4261412865 0 0,0 0,0 0,0",
+            "0 0 0,0 0,0 0,0",
+            "0 0 41,987700 4,5 0,1",
+        ]
+    );
+    let remarks = tshark(&file.0, &["-Y", "_ws.malformed or _ws.expert"]);
+    assert_eq!(remarks.as_deref(), Some(""));
+    let all = tshark(&file.0, &["-V"]).unwrap();
+    let of_gtp = |line: &str| {
+        Some(
+            line.split_once("Type 507: Value (hex bytes): ")?
+                .1
+                .to_owned(),
+        )
+    };
+    let of_gtp: Vec<_> = all.lines().filter_map(of_gtp).collect();
+    assert_eq!(of_gtp, ["00 00 00 00", "fe 00 00 02", "00 00 00 00"]);
 }
 
 #[test]

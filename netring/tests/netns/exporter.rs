@@ -7,13 +7,16 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use netring::flow::export::{FlowRecord, FlowRecorder, Ipfix};
-use netring::flow::extract::FiveTuple;
+use netring::flow::export::{FlowRecord, FlowRecorder, Ipfix, MplsRecord, TunnelRecord};
+use netring::flow::extract::{FiveTuple, TunnelKind};
 use netring::flow::{FlowTracker, Timeouts, TrackerConfig};
 use netring::{Clock, LinkType, Packet, Timestamp};
 use xtask::netns::Netns;
 
 use crate::export_records::records;
+
+/// What nfdump prints of a flow.
+const FORMAT: &str = "fmt:%ts %te %pr %sap %dap %flg %pkt %byt %opkt %obyt %svln";
 
 /// A running nfcapd, and the folder that it writes to. It is killed if a test ends before it.
 struct Collector {
@@ -51,7 +54,7 @@ impl Collector {
     }
 
     /// Ends it once it has read everything, and returns its own account and nfdump's lines.
-    fn end(mut self) -> (String, Vec<String>) {
+    fn end(mut self, format: &str) -> (String, Vec<String>) {
         self.until("the collector has read everything", |queued| {
             queued == Some(0)
         });
@@ -62,7 +65,6 @@ impl Collector {
         let pipe = self.child.stderr.take();
         std::io::Read::read_to_string(&mut pipe.unwrap(), &mut errors).unwrap();
         self.child.wait().unwrap();
-        let format = "fmt:%ts %te %pr %sap %dap %flg %pkt %byt %opkt %obyt %svln";
         let dump = Command::new("nfdump")
             .env("TZ", "UTC")
             .args(["-q", "-N", "-o", format, "-R"])
@@ -101,11 +103,11 @@ fn some_flows() -> Vec<FlowRecord> {
 }
 
 fn collected(name: &str, uniflow: bool) -> (String, Vec<String>) {
-    sent(name, uniflow, &some_flows())
+    sent(name, uniflow, &some_flows(), FORMAT)
 }
 
 /// Sends flows in small messages and repeats the templates, as over a network that loses some.
-fn sent(name: &str, uniflow: bool, flows: &[FlowRecord]) -> (String, Vec<String>) {
+fn sent(name: &str, uniflow: bool, flows: &[FlowRecord], format: &str) -> (String, Vec<String>) {
     let mut collector = Collector::start(name);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let settings = Ipfix::builder()
@@ -123,7 +125,7 @@ fn sent(name: &str, uniflow: bool, flows: &[FlowRecord]) -> (String, Vec<String>
     }
     ipfix.flush(&mut send);
     collector.until("the last message is read", |queued| queued == Some(0));
-    collector.end()
+    collector.end(format)
 }
 
 #[test]
@@ -169,6 +171,39 @@ fn a_collector_reads_uniflows() {
     );
 }
 
+/// A collector that knows some elements of tunnels only takes the others without harm.
+#[test]
+#[ignore = "needs a network namespace: cargo xtask test-netns"]
+fn a_collector_reads_the_labels_of_what_is_in_tunnels() {
+    let _ns = Netns::enter().unwrap();
+    let mut flows = vec![records("ldap_ldap-starttls.pcap").swap_remove(0); 3];
+    for (flow, kind) in flows.iter_mut().zip([TunnelKind::Gre, TunnelKind::GtpU]) {
+        let id = Some(0xfe00_0001);
+        flow.tunnel = Some(TunnelRecord { kind, id });
+    }
+    let entry = |label, class, bottom| MplsRecord {
+        label,
+        class,
+        bottom,
+    };
+    flows[2].initiator.mpls = Some(entry(0xf_1234, 5, true));
+    flows[2].responder.mpls = Some(entry(41, 4, false));
+    let format = "fmt:%sap %pkt %byt %opkt %obyt %mpls1";
+    let (account, lines) = sent("labels", false, &flows, format);
+    assert!(
+        account.contains("Flows: 3, Packets: 84, Bytes: 15435, Sequence Errors: 0, Bad Packets: 0"),
+        "{account}"
+    );
+    assert_eq!(
+        lines,
+        [
+            "127.0.0.1:45936 14 1407 14 3738 0-0-0",
+            "127.0.0.1:45936 14 1407 14 3738 0-0-0",
+            "127.0.0.1:45936 14 1407 14 3738 987700-5-1",
+        ]
+    );
+}
+
 /// The intervals of two flows, one of them IPv6, which report each ten seconds: of their figures a
 /// collector makes the sum of what was on the wire.
 #[test]
@@ -196,7 +231,7 @@ fn a_collector_adds_the_intervals_of_active_flows_up() {
     while tracker.finish(&mut recorder) {}
     let records: Vec<_> = recorder.drain().collect();
     assert_eq!(records.len(), 8);
-    let (account, lines) = sent("intervals", false, &records);
+    let (account, lines) = sent("intervals", false, &records, FORMAT);
     let all = |figure: usize| want.iter().flatten().map(|side| side[figure]).sum::<u64>();
     let totals = format!(
         "Flows: 8, Packets: {}, Bytes: {}, Sequence Errors: 0, Bad Packets: 0",

@@ -262,7 +262,7 @@ async fn every_form_sees_the_same_behind_every_adapter() {
         let broadcast = source().record_stream(tuple()).broadcast(4);
         let records = broadcast.subscribe_lossless();
         wire.send();
-        soon(broadcast.shutdown()).await;
+        soon(broadcast.shutdown()).await.unwrap();
         let records: Vec<_> = records.map(|record| record.unwrap()).collect().await;
         records_are_whole(name, records.iter().map(|record| &**record));
 

@@ -206,10 +206,11 @@ fn reassembled(capture: Capture) -> ReassemblyStats {
     })
 }
 
-/// A capture of everything that the host sees, whose ring holds all of it.
+/// A capture of everything that the host sees, whose ring holds all of it: by its bytes, and by the
+/// 8 s that its blocks last, also while the reader waits for a processor.
 fn capture(interface: &str) -> io::Result<Capture> {
     let builder = Capture::builder().interface(interface);
-    let builder = builder.block_size(1 << 20).block_count(64);
+    let builder = builder.block_size(128 << 10).block_count(512);
     builder.build().map_err(io::Error::other)
 }
 

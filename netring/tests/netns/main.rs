@@ -49,4 +49,5 @@ mod programs;
 mod replay;
 mod sessions;
 mod statistics;
+mod taps;
 mod wire_len;

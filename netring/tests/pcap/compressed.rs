@@ -134,8 +134,8 @@ fn a_file_that_is_damaged_says_so() {
         packed
     };
     let rows = [
-        (flipped(gzip(&file), 5), "does not have the checksum"),
-        (flipped(zstd(&file), 1), "does not have the checksum"),
+        (flipped(gzip(&file), 5), "does not match the checksum"),
+        (flipped(zstd(&file), 1), "does not match the checksum"),
         (
             [gzip(&file), b"more".to_vec()].concat(),
             "bytes that are not of gzip follow",

@@ -54,7 +54,7 @@ fn all() -> [(FileError, &'static str); 10] {
             FileError::Delete(missing()),
             "it cannot be deleted: entity not found",
         ),
-        (FileError::Removed, "it was removed while it was written"),
+        (FileError::Removed, "it was removed while being written"),
         (
             FileError::Compressed {
                 by: "gzip",

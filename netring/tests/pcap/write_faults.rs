@@ -22,7 +22,7 @@ fn what_a_file_cannot_have_is_refused_and_the_file_goes_on() {
         (writer.write(&early).map(drop), "-0.000000001 s"),
         (
             writer.write_commented(&packet(b"x"), &comment).map(drop),
-            "a comment of 65536 bytes",
+            "the comment has 65536 bytes",
         ),
         (
             writer.describe(4, described.clone()),

@@ -1,5 +1,5 @@
-//! The balance: what the interface counted against what was captured, flows that began against
-//! flows that ended, and what was published against what each subscriber read and lost.
+//! The balance: packets counted by the interface against packets captured, flows started against
+//! flows ended, and events published against events read and lost by each subscriber.
 
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ impl Balance {
             );
         }
         let log = self.log;
-        // A log that lost events cannot have each flow.
+        // A log that lost events cannot have every flow.
         if log.lost == 0 {
             let (started, ended) = (
                 self.end.tracker.flows_started,
@@ -114,7 +114,7 @@ impl Balance {
     }
 }
 
-/// Lines whose two sides have to be equal.
+/// Lines with two sides that must be equal.
 #[derive(Default)]
 struct Sheet {
     off: Vec<String>,

@@ -1,4 +1,4 @@
-//! What the subscribers have read, for the screen.
+//! The progress of the subscribers, for the screen.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,7 +32,7 @@ impl Seen {
     }
 }
 
-/// What is shown besides the figures of the broadcast.
+/// Values shown in addition to the figures of the broadcast.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
     pub(crate) log: Seen,

@@ -87,7 +87,7 @@ pub(super) fn ends(key: &FiveTupleKey, stats: &FlowStats) -> String {
     format!("{from} → {to}")
 }
 
-/// The time of day where the demo runs, to the millisecond.
+/// The local time of day, to the millisecond.
 fn local_time(time: Timestamp) -> String {
     match jiff::Timestamp::try_from(SystemTime::from(time)) {
         Ok(time) => Zoned::new(time, TimeZone::system())

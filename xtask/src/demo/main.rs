@@ -69,7 +69,7 @@ fn run(options: &Options) -> Result<()> {
     })
 }
 
-/// Two hosts that talk over a wire of their own. It carries nothing else, so the interface's own
+/// Two hosts that talk over their own wire. It carries nothing else, so the interface's own
 /// counters decide.
 async fn own_network(options: &Options) -> Result<()> {
     let world = World::new()?;

@@ -14,9 +14,9 @@ use super::{Broadcast, log, slow};
 
 /// How often a terminal is redrawn.
 const REDRAW: Duration = Duration::from_millis(250);
-/// How often a line is printed if nothing can be redrawn.
+/// How often a line is printed if the screen cannot be redrawn.
 const LINE: Duration = Duration::from_secs(1);
-/// Flows in the list. With it the screen has 23 lines.
+/// Flows in the list. The screen then has 23 lines.
 const LARGEST: usize = 7;
 /// Columns of the screen, if the terminal has them.
 const WIDTH: usize = 100;
@@ -25,7 +25,7 @@ const WIDTH: usize = 100;
 #[derive(Debug)]
 pub(super) struct Screen {
     title: String,
-    /// What is redrawn, on a terminal.
+    /// The part that is redrawn, on a terminal.
     area: Option<ProgressBar>,
     log: bool,
 }
@@ -73,7 +73,7 @@ pub(super) async fn redraw(
             Err(error) => return error.into(),
         };
         rates.update(&stats);
-        // Less often, because the capture goes through all flows for it.
+        // Less often, because the capture walks all flows for it.
         if screen.area.is_some() && looked.is_none_or(|at| at.elapsed() >= LINE) {
             largest = match broadcast.flows(LARGEST).await {
                 Ok(flows) => flows.iter().map(row).collect(),
@@ -203,7 +203,7 @@ fn row(flow: &LiveFlow<FiveTupleKey>) -> String {
     }
 }
 
-/// What a subscriber has neither read nor lost is still in its queue.
+/// Events that a subscriber has neither read nor lost are still in its queue.
 fn subscriber(name: &str, seen: Seen, published: u64) -> String {
     let behind = published.saturating_sub(seen.read + seen.lost);
     let mut text = String::new();

@@ -1,5 +1,5 @@
-//! Real traffic between two kernel stacks: a world with two hosts on one wire, and what they say to
-//! each other.
+//! Real traffic between two kernel stacks: a world with two hosts on one wire, and their
+//! conversations.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};

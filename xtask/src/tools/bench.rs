@@ -11,8 +11,8 @@
 //! }
 //! ```
 //!
-//! Every figure but `kept` is a cost: less is better. A missed target is printed and is not a
-//! failure, because times depend on the machine; totals that do not add up are.
+//! Every figure but `kept` is a cost: less is better. A missed target is printed but is not a
+//! failure, because times depend on the machine; totals that do not add up are failures.
 
 mod bridge;
 mod broadcast;

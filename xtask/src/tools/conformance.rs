@@ -3,13 +3,12 @@
 //!
 //! One kind has `index.tsv`, `exact.txt` and `oracle/`, which holds the flows as other tools found
 //! them, or as they were written by hand. Every capture in the oracle is compared. If the oracle is
-//! wrong, or makes a choice that could be made otherwise, `deviations.tsv` lists each difference
-//! with the reason. Captures without an oracle run too: they must not make the engine crash, hang
-//! or grow.
+//! wrong, or makes a debatable choice, `deviations.tsv` lists each difference with the reason.
+//! Captures without an oracle run too: they must not make the engine crash, hang or grow.
 //!
 //! The other kind has `expect.tsv`: conditions that the printed events of each capture must meet.
 //!
-//! Each capture is read by a process of its own, with limits on time and memory.
+//! A separate process reads each capture, with limits on time and memory.
 
 mod compare;
 mod deviations;
@@ -52,8 +51,12 @@ the same, and the others have to end without a crash and with totals that add up
 --live passes the captures of DIR through three more paths instead: replayed over veth pairs, in a network namespace of its own, and
 captured by AF_PACKET, by AF_XDP in native and in generic mode. The packets have to arrive byte for byte, in order, and a tracker and a
 reassembler have to report the same of them as of the file: each event, with all figures of its flow, and the bytes of each stream, at
-the times of the file; with tunnels off, and with all tunnels, tunnel ids and VLANs on. Packets that cannot be sent are left out on all
-paths, and counted by cause. It needs root, because loading an XDP program does.";
+the times of the file; with tunnels off, and with all tunnels, tunnel ids and VLANs on. If a packet is not Ethernet, the network packet
+in it, with its VLAN tags, MPLS labels and PPPoE header, is sent behind an Ethernet header; where it starts is read by the definitions
+of the link types, apart from the library, and the bytes of flows are compared less the difference of the headers. Packets of link types
+that a TUN interface can have (raw IP, Cisco HDLC, 802.11, 802.15.4, vsock) also go over one to AF_PACKET, as they are. Zeros take
+the place of what a snap length cut off, and what arrives is cut again. Packets that cannot be sent are left out on all paths, and
+counted by cause. It needs root, because loading an XDP program does.";
 
 /// Checks a folder.
 pub(crate) fn run(args: &[String]) -> Result<()> {
@@ -89,7 +92,7 @@ fn check(dir: &Path, tell_all: bool) -> Result<()> {
     }
 }
 
-/// What became of the captures.
+/// The results for the captures.
 #[derive(Debug, Default)]
 struct Totals {
     compared: usize,

@@ -39,7 +39,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     }
 }
 
-/// What was found in all files.
+/// The results over all files.
 #[derive(Debug, Default)]
 struct Totals {
     captures: u64,
@@ -116,7 +116,7 @@ fn all(files: &[PathBuf], tshark: bool) -> Result<Totals> {
         let threads: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
         for thread in threads {
             let ended = thread.join();
-            ended.map_err(|_| "a thread panicked, as it said above".to_owned())??;
+            ended.map_err(|_| "a thread panicked; see its message above".to_owned())??;
         }
         Ok::<_, String>(())
     })?;

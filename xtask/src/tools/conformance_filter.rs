@@ -3,7 +3,7 @@
 //!
 //! The packets of all captures in a folder go into one file for each link type, in which the
 //! seconds of a timestamp number the packet. So one run of tcpdump per expression and link type
-//! says which packets it selects, by number.
+//! shows which packets it selects, by number.
 
 mod corpus;
 mod lengths;

@@ -40,7 +40,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     }
 }
 
-/// What became of the streams.
+/// The results for the streams.
 #[derive(Debug, Default)]
 struct Totals {
     captures: usize,

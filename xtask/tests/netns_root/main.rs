@@ -4,4 +4,5 @@
     reason = "a folder that cannot be written is a failed test"
 )]
 
+mod link_types;
 mod live;

@@ -155,7 +155,7 @@ fn p6_a_forged_offset_to_the_next_packet() {
         block.set_field(0, field, next);
         assert_eq!(counts(&block.bytes), (1, 2), "{next}");
     }
-    // What follows the last one is nobody's business.
+    // Bytes after the last one do not matter.
     for next in [0, 1, HEADER as u32, u32::MAX] {
         let mut block = three();
         block.set_field(2, field, next);
@@ -217,7 +217,7 @@ fn p6_a_forged_length_of_the_frame() {
             assert_eq!(packets[1].len(), length as usize);
         }
     }
-    // A wire length that is nonsense is no matter of memory.
+    // An absurd wire length does not affect memory.
     let mut block = three();
     block.set_field(1, offset_of!(tpacket3_hdr, tp_len), u32::MAX);
     assert_eq!(counts(&block.bytes), (3, 0));

@@ -414,7 +414,7 @@ fn a_filter_sees_each_event_once_and_yields_those_it_wants_in_runs() {
 fn s22_a_filtered_subscriber_that_lags_learns_how_many_events_there_were() {
     let (sender, subscriptions) = channel(1);
     let mut even = subscriptions.lossy().filtered(|number| number % 2 == 0);
-    // After a second filter both have to want it.
+    // After a second filter, both must want it.
     let mut sixes = subscriptions.lossy().filtered(|number| number % 2 == 0);
     sixes = sixes.filtered(|number| number % 3 == 0);
     publish(&sender, 5);
@@ -431,7 +431,7 @@ fn s22_a_filtered_subscriber_that_lags_learns_how_many_events_there_were() {
         (stats.received, stats.lost, stats.behind, stats.most_behind),
         (8, 5, 0, 13)
     );
-    // A batch without any wanted event is passed over.
+    // A batch without any wanted event is skipped.
     let (sender, subscriptions) = channel(4);
     let mut none = subscriptions.lossy().filtered(|number| *number > 1000);
     publish(&sender, 130);

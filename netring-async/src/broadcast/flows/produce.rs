@@ -1,4 +1,4 @@
-//! What the task of a broadcast of flows answers.
+//! The requests that the task of a flow broadcast answers.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,14 +13,14 @@ use crate::broadcast::error::BroadcastRecvError;
 use crate::broadcast::produce::{Answer, GatherProducer};
 use crate::flows::Flows;
 
-/// What the task is asked for between two batches of packets.
+/// Requests to the task, answered between two batches of packets.
 pub(crate) enum FlowRequest<K> {
     Stats(oneshot::Sender<Figures>),
-    /// The largest flows, this many.
+    /// The largest flows, up to this many.
     Flows(usize, oneshot::Sender<Vec<LiveFlow<K>>>),
 }
 
-/// Reads one source, and publishes what the visitor gathers.
+/// Reads one source, and publishes the items that the visitor gathers.
 pub(crate) type FlowProducer<S, E, V> = GatherProducer<S, E, V, FlowAnswers>;
 
 /// Answers requests, and keeps the final figures.

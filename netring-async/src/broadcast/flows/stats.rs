@@ -24,7 +24,7 @@ pub struct BroadcastStats {
     /// Events published, with or without subscribers. A subscriber has received all that were
     /// published since it subscribed, except those it lost.
     pub events: u64,
-    /// How often the broadcast waited for lossless subscribers; of workers, all together.
+    /// How often the broadcast waited for lossless subscribers; for workers, the sum over all.
     pub waits: u64,
     /// How long it waited, including a wait that is not over.
     pub waited: Duration,

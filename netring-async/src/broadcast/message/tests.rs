@@ -1,4 +1,4 @@
-//! Batches of packets, and whose memory is used again.
+//! Batches of packets, and the reuse of their memory.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A source whose visitor gathers what is published.
+//! A source with a visitor that gathers the items to publish.
 
 use std::task::{Context, Poll};
 
@@ -8,7 +8,7 @@ use netring_sys::{Error, PacketSource};
 use super::Produce;
 use crate::flows::{Flows, Gather};
 
-/// Reads a source, and publishes what a visitor gathers.
+/// Reads a source, and publishes the items that a visitor gathers.
 pub(crate) struct GatherProducer<S, E: Extract, V, A> {
     flows: Flows<S, E>,
     visitor: V,
@@ -29,7 +29,7 @@ impl<S, E: Extract, V, A> GatherProducer<S, E, V, A> {
     }
 }
 
-/// What a broadcast says about its source between two batches of packets.
+/// The requests that a broadcast answers between two batches of packets.
 pub(crate) trait Answer<S, E: Extract, V>: Send + 'static {
     type Request: Send + 'static;
 

@@ -1,4 +1,4 @@
-//! What the task of a broadcast of sessions answers.
+//! The requests that the task of a session broadcast answers.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

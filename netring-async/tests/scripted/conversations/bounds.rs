@@ -172,3 +172,33 @@ async fn a_lossless_backlog_refuses_none() {
     let stats = stream.stats().await.unwrap();
     assert_eq!((stats.begun, stats.refused), (20, 0));
 }
+
+/// A block of 1 MiB has room for the first data of as many connections.
+#[tokio::test]
+async fn by_default_a_batch_that_begins_thousands_of_conversations_refuses_none() {
+    let ports = 5000..12_000;
+    let (script, mut stream) = conversations(&ConversationConfig::new());
+    let first = |port| client(port, ACK, 1, 1, b"!");
+    script.push_all([at(1, ports.clone().map(first)), Step::End]);
+    for port in ports.clone() {
+        assert_eq!(next(&mut stream).await.key.a().port(), port);
+    }
+    let stats = stream.stats().await.unwrap();
+    assert_eq!((stats.begun, stats.refused), (ports.len() as u64, 0));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_read_promptly_has_a_turn_before_the_backlog_is_full() {
+    let (script, mut stream) = conversations(&ConversationConfig::new().backlog(64));
+    let batch = |n: u16| {
+        let first = |port| client(port, ACK, 1, 1, b"!");
+        at(1, (0..32).map(|m| first(5000 + 32 * n + m)))
+    };
+    script.push_all((0..200).map(batch).chain([Step::End]));
+    let mut taken = 0;
+    while soon(stream.next()).await.is_some() {
+        taken += 1;
+    }
+    let stats = stream.stats().await.unwrap();
+    assert_eq!((taken, stats.begun, stats.refused), (6400, 6400, 0));
+}

@@ -12,24 +12,24 @@ use crate::event::{DefragmentStats, Incomplete};
 use crate::extract::{Datagram, Fragment};
 use crate::reassembly::OverlapPolicy;
 
-/// What a packet takes beside its bytes: its place in a table and in an order, and its state.
+/// The memory of a packet in addition to its bytes: its table and order entries, and its state.
 const PER_PACKET: usize = 768;
 
 /// How long the bytes of a complete packet are kept, in nanoseconds: 1 s.
 const REPEATED_WITHIN: u64 = 1_000_000_000;
 
-/// Memory for each packet by which their number is bounded.
+/// Memory per packet, which bounds the number of packets.
 const USUAL: usize = 4096;
 
-/// The packets of which some fragments are missing.
+/// The packets with missing fragments.
 #[derive(Debug)]
 pub(crate) struct Joiner {
     packets: Oldest<Entry>,
-    /// Those that were complete a moment ago, to know a repeated fragment from one of another
+    /// Recently completed packets, to distinguish a repeated fragment from a fragment of another
     /// packet with the same identification.
     complete: Oldest<Complete>,
     max_packets: usize,
-    /// For bytes, beside what each packet takes.
+    /// For bytes, in addition to the fixed memory of each packet.
     max_bytes: usize,
     bytes: usize,
     overlap: OverlapPolicy,
@@ -47,7 +47,7 @@ struct Entry {
     /// The protocol, if the first fragment has been seen.
     protocol: Option<u8>,
     out_of_window: bool,
-    /// It was given up: what follows is not kept.
+    /// The packet was given up: later fragments are not kept.
     is_dead: bool,
 }
 
@@ -58,7 +58,7 @@ struct Complete {
     since: i64,
 }
 
-/// What became of a fragment.
+/// The outcome for a fragment.
 #[derive(Debug)]
 pub(crate) enum Kept {
     /// It is not kept.
@@ -96,7 +96,7 @@ impl Joiner {
         })
     }
 
-    /// Takes a fragment, which is in this packet.
+    /// Takes a fragment carried by this packet.
     pub(crate) fn add(
         &mut self,
         fragment: &Fragment,
@@ -138,8 +138,8 @@ impl Joiner {
         }
     }
 
-    /// Whether the packet of a fragment was complete a moment ago, and the fragment is one of it. A
-    /// first fragment is not: it begins another packet, which may be the same again.
+    /// Whether a fragment belongs to a recently completed packet. A first fragment never does: it
+    /// begins another packet, which may be a repetition.
     fn is_repeated(&mut self, fragment: &Fragment, packet: &Packet<'_>) -> bool {
         let Some(complete) = self.complete.get_mut(&fragment.datagram) else {
             return false;
@@ -162,7 +162,7 @@ impl Joiner {
         }
     }
 
-    /// Removes the packet that is needed least; not `except`. Returns whether there was one.
+    /// Removes the least valuable packet other than `except`. Returns whether there was one.
     fn displace(&mut self, except: Option<&Datagram>, stats: &mut DefragmentStats) -> bool {
         if let Some((oldest, _)) = self.complete.oldest() {
             self.forget(&oldest);
@@ -229,7 +229,7 @@ impl Joiner {
         })
     }
 
-    /// Where the bytes of a fragment belong, and what happens if there are others.
+    /// Where the bytes of a fragment belong, and how to handle bytes already there.
     fn place(&self, fragment: &Fragment) -> Result<(Range<u32>, Overlaps), Incomplete> {
         let is_v6 = fragment.datagram.is_v6();
         let end = fragment.offset.saturating_add(fragment.len);
@@ -242,8 +242,8 @@ impl Joiner {
         } else {
             Overlaps::Decided(self.overlap)
         };
-        // Only the last may end within a unit of 8 bytes. Linux refuses such a fragment of IPv6,
-        // and of IPv4 takes the whole units.
+        // Only the last may end within a unit of 8 bytes. Linux rejects such a fragment in IPv6,
+        // and in IPv4 takes the whole units.
         match fragment.more {
             true if !end.is_multiple_of(8) && is_v6 => Err(Incomplete::Contradictory),
             true if end & !7 == fragment.offset => Err(Incomplete::Contradictory),
@@ -270,7 +270,7 @@ impl Joiner {
     }
 
     /// Takes a complete packet out. If fragments contradicted each other, it may be a mixture of
-    /// two packets, which no receiver would take: its checksum decides, if it has one.
+    /// two packets, which no receiver would accept: its checksum decides, if it has one.
     fn whole(
         &mut self,
         datagram: &Datagram,
@@ -303,7 +303,7 @@ impl Joiner {
         })
     }
 
-    /// Gives up a packet. What follows of it is not kept, until its time has passed.
+    /// Gives up a packet. Its later fragments are not kept until its timeout has passed.
     fn give_up(&mut self, datagram: &Datagram, why: Incomplete, stats: &mut DefragmentStats) {
         if let Some(entry) = self.packets.get_mut(datagram)
             && !entry.is_dead
@@ -324,7 +324,7 @@ impl Joiner {
         self.forget(datagram);
     }
 
-    /// All fragments of the packet were seen, so what comes is of another.
+    /// All fragments of the packet were seen, so this one belongs to another packet.
     pub(super) fn renew(&mut self, datagram: &Datagram) {
         if self
             .packets
@@ -335,7 +335,7 @@ impl Joiner {
         }
     }
 
-    /// Gives up packets whose time has passed.
+    /// Gives up packets that have timed out.
     pub(super) fn expire(&mut self, now: i64, stats: &mut DefragmentStats) {
         let timeout = self.timeout;
         while let Some((oldest, entry)) = self.packets.oldest()

@@ -1,21 +1,21 @@
-//! Packets by their identity, of which the oldest is known.
+//! Packets by identity, with the oldest at hand.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::extract::Datagram;
 
-/// Something about each of several packets, in the order in which they were added.
+/// A value for each packet, in insertion order.
 #[derive(Debug)]
 pub(super) struct Oldest<T> {
-    /// What is about a packet is apart, because the table may have four times as many places as
-    /// there are packets.
+    /// The values are stored outside the table, which may have four times as many places as there
+    /// are packets.
     entries: HashMap<Datagram, (u64, Box<T>)>,
-    /// Also those that were removed since, but no more than half as many as there are entries.
+    /// Includes packets removed since, up to half the number of entries.
     order: VecDeque<(u64, Datagram)>,
     added: u64,
 }
 
-/// Removed packets that stay in the order in any case.
+/// The number of removed packets that may always stay in the order.
 const SLACK: usize = 16;
 
 impl<T> Oldest<T> {
@@ -37,7 +37,7 @@ impl<T> Oldest<T> {
             .map(|(_, value)| &mut **value)
     }
 
-    /// Adds a packet that is not there.
+    /// Adds a packet that is not in the table.
     pub(super) fn add(&mut self, datagram: Datagram, value: T) {
         self.added += 1;
         self.order.push_back((self.added, datagram));

@@ -1,4 +1,4 @@
-//! The bytes of one packet, of which some are missing.
+//! The bytes of one incomplete packet.
 
 use std::ops::Range;
 
@@ -7,16 +7,16 @@ use crate::reassembly::OverlapPolicy;
 /// The largest payload of an IP packet.
 pub(super) const MAX_LEN: u32 = 65_535;
 
-/// Bytes of a fragmented packet. Where two fragments have bytes for the same place, a policy
-/// decides, and the others are overwritten: memory grows only with the bytes of the packet.
+/// Bytes of a fragmented packet. If two fragments have bytes for the same place, a policy decides,
+/// and the losing bytes are discarded: memory grows only with the bytes of the packet.
 #[derive(Debug, Default)]
 pub(super) struct Partial {
-    /// What was seen, in the order in which it came.
+    /// The fragments seen, in order of arrival.
     bytes: Vec<u8>,
     /// By start; they do not overlap.
     runs: Vec<Run>,
     covered: u32,
-    /// Where the fragment ends that reaches furthest.
+    /// The end of the fragment that reaches furthest.
     reach: u32,
     /// Where the packet ends, once its last fragment has been seen.
     end: Option<u32>,
@@ -35,7 +35,7 @@ struct Run {
     owner: (u16, u16),
 }
 
-/// What happens to bytes for which there are others.
+/// How to handle bytes that overlap earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Overlaps {
     /// The policy decides.
@@ -49,7 +49,7 @@ pub(super) enum Overlaps {
 pub(super) enum Fault {
     /// Fragments overlap.
     Overlaps,
-    /// Two ends, bytes behind the end, or more bytes than a packet has.
+    /// Two ends, bytes beyond the end, or more bytes than a packet can have.
     Contradiction,
 }
 
@@ -59,13 +59,13 @@ impl Partial {
         memory(self.bytes.capacity(), self.runs.capacity())
     }
 
-    /// The memory that it has at most if a fragment is added.
+    /// The most memory it can take after adding a fragment.
     pub(super) fn memory_with(&self, range: &Range<u32>) -> usize {
         let (bytes, runs) = self.capacities(range);
         memory(bytes, runs)
     }
 
-    /// Adds a fragment, whose bytes are those of `range`, which is not empty.
+    /// Adds a fragment with the bytes of `range`, which is not empty.
     pub(super) fn add(
         &mut self,
         range: &Range<u32>,
@@ -107,7 +107,7 @@ impl Partial {
         self.end == Some(self.covered)
     }
 
-    /// Whether it has these bytes in this place.
+    /// Whether it has these bytes at this place.
     pub(super) fn has(&self, range: &Range<u32>, bytes: &[u8]) -> bool {
         let mut at = range.start;
         for run in &self.runs[self.first_from(range.start)..] {
@@ -132,7 +132,7 @@ impl Partial {
         }
     }
 
-    /// Adds a fragment that overlaps others, of which the first is `first`.
+    /// Adds a fragment that overlaps earlier runs, starting with `first`.
     fn merge(&mut self, first: usize, range: &Range<u32>, bytes: &[u8], policy: OverlapPolicy) {
         let mut merged = Vec::new();
         let (mut at, mut next) = (range.start, first);
@@ -155,7 +155,7 @@ impl Partial {
         self.runs.splice(first..next, merged);
     }
 
-    /// Decides between the bytes of a run and those of a fragment for the same place, `common`.
+    /// Decides between the bytes of a run and those of a fragment in their common range.
     fn decide(
         &mut self,
         run: Run,
@@ -215,14 +215,14 @@ impl Partial {
         self.runs.partition_point(|run| u32::from(run.end) <= start)
     }
 
-    /// Room for bytes and runs if a fragment is added.
+    /// The room for bytes and runs needed to add a fragment.
     fn capacities(&self, range: &Range<u32>) -> (usize, usize) {
         let len = self.bytes.len() + (range.end - range.start) as usize;
         let end = self
             .runs
             .partition_point(|run| u32::from(run.start) < range.end);
         let overlapped = end.saturating_sub(self.first_from(range.start));
-        // Before, between and behind those that it overlaps.
+        // Before, between and after the runs that it overlaps.
         let runs = self.runs.len() + overlapped + if overlapped == 0 { 1 } else { 2 };
         (
             grown(
@@ -239,7 +239,7 @@ const fn memory(bytes: usize, runs: usize) -> usize {
     bytes + runs * size_of::<Run>()
 }
 
-/// The room that is made for so many: twice as much as before, but no more than `most`.
+/// The capacity to allocate for this many: twice the previous one, but no more than `most`.
 const fn grown(capacity: usize, needed: usize, most: usize) -> usize {
     if needed <= capacity {
         return capacity;

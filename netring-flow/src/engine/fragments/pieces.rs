@@ -10,8 +10,8 @@ const RECENT: usize = 8;
 /// A range of units of eight bytes. The first is below the second; both are 0 for none.
 type Range = (u16, u16);
 
-/// What has been seen of one packet, in constant space. An overlap with a fragment that did not
-/// find room goes unnoticed; none is reported that is not there.
+/// The parts of one packet that have been seen, in constant space. An overlap with a fragment that
+/// did not fit goes unnoticed; no false overlap is reported.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pieces {
     ranges: [Range; RANGES],
@@ -35,7 +35,7 @@ impl Pieces {
     /// Adds a fragment.
     pub(super) fn add(&mut self, fragment: &Fragment) -> Seen {
         let start = fragment.offset / 8;
-        // Only the last may end within a unit. None ends beyond 64 KiB.
+        // Only the last may end within a unit. No fragment ends beyond 64 KiB.
         let end = fragment.offset.saturating_add(fragment.len).div_ceil(8);
         let bound = |unit: u32| u16::try_from(unit).unwrap_or(u16::MAX);
         let range = (bound(start), bound(end));
@@ -67,7 +67,7 @@ impl Pieces {
         })
     }
 
-    /// Adds a range to those that it touches.
+    /// Merges a range with those that it touches.
     fn join(&mut self, (mut start, mut end): Range) {
         for known in &mut self.ranges {
             if *known != (0, 0) && start <= known.1 && known.0 <= end {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a map of every unit, as long as no more than four ranges are apart.
+        /// Compares with a map of every unit, while there are at most four separate ranges.
         #[test]
         fn overlaps_are_those_of_a_map(
             fragments in prop::collection::vec((0_u32..64, 1_u32..24), 1..12),

@@ -15,8 +15,8 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 
 /// Writes a header and the bytes of a packet. Returns the length of the header, and the link type
-/// of such packets. Options, and IPv6 headers that are in each fragment, are left out: nothing in
-/// them says what the payload is.
+/// of such packets. Options, and the IPv6 headers repeated in each fragment, are left out: they do
+/// not affect how the payload is read.
 pub(super) fn header(
     datagram: &Datagram,
     protocol: u8,
@@ -42,7 +42,7 @@ pub(super) fn header(
         }
     };
     partial.copy_to(to);
-    // The length of an IPv4 packet has its header in it.
+    // The length of an IPv4 packet includes its header.
     let (at, len) = match link_type {
         LinkType::IPV4 => (2, to.len()),
         _ => (4, to.len() - header),
@@ -52,7 +52,7 @@ pub(super) fn header(
     (header, link_type)
 }
 
-/// Whether a packet has a transport checksum, and that is wrong.
+/// Whether a packet has a transport checksum that is wrong.
 pub(super) fn has_wrong_checksum(datagram: &Datagram, protocol: u8, body: &[u8]) -> bool {
     let pseudo = match (datagram.source(), datagram.destination()) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {

@@ -1,4 +1,4 @@
-//! Fragments that came before the first of their packet.
+//! Fragments that arrived before the first of their packet.
 
 use netring_sys::Packet;
 
@@ -7,7 +7,7 @@ use super::pieces::Pieces;
 use crate::TrackerStats;
 use crate::extract::{Datagram, Fragment};
 
-/// The packets whose first fragment is missing, and what counts in its flow once it comes.
+/// The packets with a missing first fragment, and the counters to add to its flow when it arrives.
 #[derive(Debug)]
 pub(super) struct Waiting {
     packets: Oldest<Entry>,
@@ -22,13 +22,13 @@ struct Entry {
     pieces: Pieces,
 }
 
-/// What fragments count that waited for their first.
+/// The counters of fragments that waited for their first.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waited {
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
     pub(crate) payload: u64,
-    /// Of IP packets; `None` if one of them is unknown.
+    /// Of IP packets; `None` if any length is unknown.
     pub(crate) ip_bytes: Option<u64>,
     pub(crate) cut: u64,
     pub(crate) malformed: u64,
@@ -127,8 +127,8 @@ impl Waiting {
         }
     }
 
-    /// The first fragment of a packet has come: returns what waited for it, and what was seen of
-    /// the packet.
+    /// Called when the first fragment of a packet arrives: returns the counters that waited for it,
+    /// and the parts seen so far.
     pub(super) fn take(
         &mut self,
         datagram: &Datagram,
@@ -145,7 +145,7 @@ impl Waiting {
         Some((entry.waited, entry.pieces))
     }
 
-    /// Gives up packets whose time has passed.
+    /// Gives up packets that have timed out.
     pub(super) fn expire(&mut self, now: i64, stats: &mut TrackerStats) {
         let timeout = self.timeout;
         while let Some((oldest, entry)) = self.packets.oldest()

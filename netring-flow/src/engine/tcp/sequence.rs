@@ -1,16 +1,16 @@
 //! Sequence numbers: what was sent before, and what merely arrives late.
 //!
-//! Of the numbers below the highest that was sent, the tracker knows how many were not seen, not
-//! which. Data below the highest is late (*out of order*) as long as that much is missing;
-//! otherwise it was sent before: a *retransmission*. So is data that the other end has already
-//! acknowledged, or requests with three duplicate acknowledgements.
+//! The tracker knows how many of the numbers below the highest one sent were not seen, but not
+//! which. Data below the highest is late (*out of order*) while at least that much is missing;
+//! otherwise it was sent before: a *retransmission*. Data that the other end has already
+//! acknowledged, or requests with three duplicate acknowledgements, is also a retransmission.
 
 use super::{ACK, Arrival, FIN, SYN};
 use crate::event::Letter;
 use crate::extract::{Orientation, TcpSegment};
 use crate::table::{Rare, Record};
 
-/// Starts the count with a SYN, or with another that replaces it.
+/// Starts the count with a SYN, or restarts it with a SYN that replaces the first.
 pub(super) fn start<K>(flow: &mut Record<K>, arrival: &Arrival) {
     let segment = arrival.segment;
     let direction = flow.direction(arrival.from);
@@ -112,8 +112,8 @@ pub(super) fn again<K>(
         direction.next_sequence = end;
     }
     if segment.sequence.wrapping_add(1) == next && !segment.has(SYN | FIN) {
-        // A keep-alive or a probe of a closed window; or the data of which such a probe had the
-        // first byte.
+        // A keep-alive or a zero-window probe, or the data that starts with the byte of such a
+        // probe.
         if payload <= 1 || ahead && !is_acked() {
             return;
         }

@@ -47,7 +47,7 @@ pub(super) fn accepts<K>(
 
 /// Whether this acknowledges the SYN, with or without its data.
 pub(super) fn answers<K>(flow: &Record<K>, acknowledgement: u32) -> bool {
-    let behind = acknowledgement.wrapping_sub(flow.isn).wrapping_sub(1);
+    let behind = acknowledgement.wrapping_sub(flow.isn()).wrapping_sub(1);
     let sent = flow.directions[flow.initiator() as usize].payload;
     !flow.flags.has(Flags::ISN_KNOWN) || u64::from(behind) <= sent
 }
@@ -62,8 +62,8 @@ pub(super) fn is_inside<K>(
     let sender = &flow.directions[from as usize];
     let receiver = &flow.directions[from.flipped() as usize];
     if !receiver.has_acked() {
-        // At most the sender's start is known: what it sent counts as inside, plus the widest
-        // window after it.
+        // Only the sender's numbers are known, if any: what it sent counts as inside, plus the
+        // widest window after it.
         let began = flow.has_happened(Letter::Syn, from) || flow.has_happened(Letter::SynAck, from);
         let sent = sender.payload.min(1 << 30) as u32;
         let first = sender.next_sequence.wrapping_sub(sent);

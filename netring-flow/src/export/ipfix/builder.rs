@@ -41,8 +41,8 @@ impl IpfixBuilder {
         }
     }
 
-    /// The observation domain, which a collector distinguishes by. Encoders that send to the same
-    /// collector from the same address need different ones. Default: 0.
+    /// The observation domain, by which a collector tells encoders apart. Encoders that send to the
+    /// same collector from the same address need different ones. Default: 0.
     #[must_use]
     pub const fn domain(mut self, domain: u32) -> Self {
         self.domain = domain;
@@ -50,7 +50,7 @@ impl IpfixBuilder {
     }
 
     /// The largest message in bytes, without the headers of UDP and IP: up to 65535. Default: 1400,
-    /// which an Ethernet MTU of 1500 holds.
+    /// which fits an Ethernet MTU of 1500.
     #[must_use]
     pub const fn max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes;
@@ -66,8 +66,9 @@ impl IpfixBuilder {
     }
 
     /// Sends the templates again after this many records, or in the first message at least this
-    /// long after they were last sent, by export time; time that goes back counts too. Zero turns
-    /// either off; over TCP or in a file once is enough. Default: 4096 records, 10 minutes.
+    /// long after they were last sent, by export time, or if time went back. Zero disables either
+    /// limit; over TCP or in a file, sending them once is enough. Default: 4096 records, 10
+    /// minutes.
     #[must_use]
     pub fn templates_every(mut self, records: u32, time: Duration) -> Self {
         self.template_records = (records != 0).then_some(records);
@@ -79,8 +80,8 @@ impl IpfixBuilder {
     /// Creates the encoder.
     ///
     /// # Errors
-    /// [`Error::Config`] if a message cannot hold the templates and a record, or is longer than its
-    /// length field can say.
+    /// [`Error::Config`] if a message cannot hold the templates and a record, or exceeds the range
+    /// of its length field.
     pub fn build(self) -> Result<Ipfix, Error> {
         let least = MESSAGE_HEADER
             + fields::templates_len(self.uniflow)

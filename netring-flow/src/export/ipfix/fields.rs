@@ -2,22 +2,26 @@
 
 use std::net::IpAddr;
 
-use super::super::{FlowRecord, SideRecord, TunnelRecord};
+use super::super::{FlowRecord, SideRecord};
 use super::{SET_HEADER, TEMPLATE_SET, end_reason, millis};
 use crate::extract::TunnelKind;
 
 /// The enterprise number of reverse elements (RFC 5103).
 const REVERSE: u32 = 29_305;
 
+/// The kind of overlay in the upper byte of a segment's identifier. The registry's only other kind,
+/// NVGRE, is not distinguished from GRE here, and GRE's key has its own element.
+const VXLAN: u64 = 1;
+
 /// A field of a template.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Field {
     element: Element,
-    /// It says what the responder sent.
+    /// A reverse element: it describes the responder's traffic.
     reverse: bool,
 }
 
-/// Elements by name; the values are their numbers.
+/// Element numbers by name.
 #[derive(Clone, Copy, Debug)]
 enum Element {
     OctetDeltaCount = 1,
@@ -32,6 +36,7 @@ enum Element {
     DestinationIPv6Address = 28,
     IcmpTypeCodeIPv4 = 32,
     VlanId = 58,
+    MplsTopLabelStackSection = 70,
     FlowEndReason = 136,
     IcmpTypeCodeIPv6 = 139,
     FlowId = 148,
@@ -39,8 +44,10 @@ enum Element {
     FlowEndMilliseconds = 153,
     BiflowDirection = 239,
     Dot1qCustomerVlanId = 245,
+    GreKey = 296,
     Layer2SegmentId = 351,
     Layer2OctetDeltaCount = 352,
+    GtpuTeid = 507,
 }
 
 use Element as E;
@@ -66,10 +73,10 @@ pub(super) struct Template {
     fields: [Field; FIELDS],
 }
 
-const FIELDS: usize = 24;
+const FIELDS: usize = 28;
 /// Reverse elements whose value some collectors take for the forward one: before it they do no
 /// harm. Records of one end do not have them, nor the last ones.
-const FIRST: usize = 3;
+const FIRST: usize = 4;
 const LAST: usize = 4;
 
 const fn template(id: u16, [source, destination, icmp]: [Element; 3]) -> Template {
@@ -79,6 +86,7 @@ const fn template(id: u16, [source, destination, icmp]: [Element; 3]) -> Templat
             reverse(E::TcpControlBits),
             reverse(E::FlowStartMilliseconds),
             reverse(E::FlowEndMilliseconds),
+            reverse(E::MplsTopLabelStackSection),
             forward(source),
             forward(destination),
             forward(E::SourceTransportPort),
@@ -88,7 +96,10 @@ const fn template(id: u16, [source, destination, icmp]: [Element; 3]) -> Templat
             forward(icmp),
             forward(E::VlanId),
             forward(E::Dot1qCustomerVlanId),
+            forward(E::MplsTopLabelStackSection),
             forward(E::Layer2SegmentId),
+            forward(E::GreKey),
+            forward(E::GtpuTeid),
             forward(E::FlowId),
             forward(E::FlowEndReason),
             forward(E::FlowStartMilliseconds),
@@ -104,7 +115,7 @@ const fn template(id: u16, [source, destination, icmp]: [Element; 3]) -> Templat
     }
 }
 
-/// For IPv4 and IPv6.
+/// The templates for IPv4 and IPv6.
 pub(super) const TEMPLATES: [Template; 2] = [
     template(
         256,
@@ -125,7 +136,7 @@ pub(super) const TEMPLATES: [Template; 2] = [
 ];
 
 impl Template {
-    /// The template of a record: that of IPv4 if both of its addresses are.
+    /// The template of a record: the IPv4 one if both addresses are IPv4.
     pub(super) const fn of(record: &FlowRecord) -> &'static Self {
         match (record.initiator.addr, record.responder.addr) {
             (IpAddr::V4(_), IpAddr::V4(_)) => &TEMPLATES[0],
@@ -133,7 +144,7 @@ impl Template {
         }
     }
 
-    /// Its fields; with `uniflow` those of one end only.
+    /// Its fields; with `uniflow`, only those of one end.
     pub(super) fn fields(&self, uniflow: bool) -> &[Field] {
         if uniflow {
             &self.fields[FIRST..FIELDS - LAST]
@@ -171,7 +182,7 @@ pub(super) fn write_templates(templates: &[Template], uniflow: bool, out: &mut V
         out.extend_from_slice(&template.id.to_be_bytes());
         out.extend_from_slice(&(fields.len() as u16).to_be_bytes());
         for field in fields {
-            // The upper bit says that an enterprise number follows.
+            // The upper bit means that an enterprise number follows.
             let number = field.element as u16 | if field.reverse { 1 << 15 } else { 0 };
             out.extend_from_slice(&number.to_be_bytes());
             out.extend_from_slice(&(field.element.len() as u16).to_be_bytes());
@@ -188,7 +199,7 @@ impl Element {
     /// Bytes of a value.
     const fn len(self) -> usize {
         match self {
-            // One byte of flags: a collector reads 0 from two.
+            // One byte of flags: a collector read 0 from a two-byte field.
             Self::TcpControlBits
             | Self::ProtocolIdentifier
             | Self::FlowEndReason
@@ -199,7 +210,11 @@ impl Element {
             | Self::IcmpTypeCodeIPv6
             | Self::VlanId
             | Self::Dot1qCustomerVlanId => 2,
-            Self::SourceIPv4Address | Self::DestinationIPv4Address => 4,
+            Self::MplsTopLabelStackSection => 3,
+            Self::SourceIPv4Address
+            | Self::DestinationIPv4Address
+            | Self::GreKey
+            | Self::GtpuTeid => 4,
             Self::OctetDeltaCount
             | Self::PacketDeltaCount
             | Self::FlowId
@@ -234,7 +249,12 @@ impl Field {
             E::VlanId => record.vlan.unwrap_or_default().into(),
             E::Dot1qCustomerVlanId => record.inner_vlan.unwrap_or_default().into(),
             E::FlowId => record.number(),
-            E::Layer2SegmentId => segment_id(record),
+            E::MplsTopLabelStackSection => side.mpls.map_or(0, |mpls| mpls.bits().into()),
+            E::Layer2SegmentId => {
+                tunnel_id(record, TunnelKind::Vxlan).map_or(0, |vni| VXLAN << 56 | vni)
+            }
+            E::GreKey => tunnel_id(record, TunnelKind::Gre).unwrap_or_default(),
+            E::GtpuTeid => tunnel_id(record, TunnelKind::GtpU).unwrap_or_default(),
             E::FlowEndReason => end_reason(record).into(),
             E::FlowStartMilliseconds => millis(side.first_ns.unwrap_or(record.start_ns)),
             E::FlowEndMilliseconds => millis(side.last_ns.unwrap_or(record.end_ns)),
@@ -244,7 +264,7 @@ impl Field {
         out.extend_from_slice(&bytes[bytes.len() - self.element.len()..]);
     }
 
-    /// Appends an address of the element's length; one of IPv4 is mapped if the other is IPv6.
+    /// Appends an address of the element's length; an IPv4 address is mapped if the other is IPv6.
     fn address(self, out: &mut Vec<u8>, end: &SideRecord) {
         match (self.element.len(), end.addr) {
             (4, IpAddr::V4(addr)) => out.extend_from_slice(&addr.octets()),
@@ -254,13 +274,8 @@ impl Field {
     }
 }
 
-/// The upper byte is the kind of overlay, of which VXLAN is 1: the only one here that has a number.
-fn segment_id(record: &FlowRecord) -> u64 {
-    match record.tunnel {
-        Some(TunnelRecord {
-            kind: TunnelKind::Vxlan,
-            id: Some(vni),
-        }) => 1 << 56 | u64::from(vni),
-        _ => 0,
-    }
+/// The identifier of the tunnel if it is of this kind.
+fn tunnel_id(record: &FlowRecord, kind: TunnelKind) -> Option<u64> {
+    let tunnel = record.tunnel.filter(|tunnel| tunnel.kind == kind)?;
+    tunnel.id.map(Into::into)
 }

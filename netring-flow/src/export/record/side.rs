@@ -1,12 +1,12 @@
-//! What is reported of one end of a flow.
+//! The record of one end of a flow.
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::Letters;
+use super::{Letters, MplsRecord};
 use crate::DirectionStats;
 use crate::extract::TcpSegment;
 
-/// An end of a flow, and what it sent. The fields are described with
+/// An end of a flow and its traffic. The schema is described at
 /// [`FlowRecord`](crate::export::FlowRecord).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -24,9 +24,9 @@ pub struct SideRecord {
     pub packets: u64,
     /// Bytes of whole frames on the wire, including the link layer header.
     pub bytes: u64,
-    /// Bytes of IP packets on the wire, including the IP header: those of the flow, without what
-    /// carries them if the extractor looks into tunnels. (A later fragment of a packet that carries
-    /// some counts with its own header.) From a [`FlowRecorder`](crate::export::FlowRecorder) only.
+    /// Bytes of IP packets on the wire, including the IP header: the flow's own packets, without
+    /// the outer headers if the extractor looks into tunnels. (A later fragment of an outer packet
+    /// counts with its own header.) From a [`FlowRecorder`](crate::export::FlowRecorder) only.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
@@ -42,7 +42,7 @@ pub struct SideRecord {
         serde(default, skip_serializing_if = "Option::is_none")
     )]
     pub stream_bytes: Option<u64>,
-    /// TCP: bytes that the other end acknowledged and that were never seen. From a
+    /// TCP: bytes that the other end acknowledged but the capture never saw. From a
     /// [`FlowRecorder`](crate::export::FlowRecorder) only.
     #[cfg_attr(
         feature = "serde",
@@ -61,7 +61,7 @@ pub struct SideRecord {
         serde(default, skip_serializing_if = "Option::is_none")
     )]
     pub last_ns: Option<i64>,
-    /// TCP: all flags it sent, as in the header. From an event alone, SYN, FIN, RST and ACK.
+    /// TCP: all flags it sent, as in the header. From an event alone: only SYN, FIN, RST and ACK.
     pub tcp_flags: u8,
     /// TCP segments with SYN.
     pub syn: u64,
@@ -69,7 +69,7 @@ pub struct SideRecord {
     pub fin: u64,
     /// TCP segments with RST.
     pub rst: u64,
-    /// TCP segments that were sent before; see [`DirectionStats::retransmitted`].
+    /// TCP segments that were retransmitted; see [`DirectionStats::retransmitted`].
     pub retransmitted: u64,
     /// TCP segments that were overtaken; see [`DirectionStats::out_of_order`].
     pub out_of_order: u64,
@@ -80,6 +80,13 @@ pub struct SideRecord {
         serde(default, skip_serializing_if = "Option::is_none")
     )]
     pub zero_windows: Option<u64>,
+    /// The top of the MPLS label stack of its first packet, if its frames have one; labels inside
+    /// tunnels are ignored. From a [`FlowRecorder`](crate::export::FlowRecorder) only.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub mpls: Option<MplsRecord>,
 }
 
 impl SideRecord {
@@ -102,6 +109,7 @@ impl SideRecord {
             retransmitted: 0,
             out_of_order: 0,
             zero_windows: None,
+            mpls: None,
         }
     }
 
@@ -116,7 +124,7 @@ impl SideRecord {
         self.out_of_order = stats.out_of_order;
     }
 
-    /// The flags that counters and letters show.
+    /// The flags implied by the counters and letters.
     pub(super) fn set_flags(&mut self, letters: &Letters, upper: bool) {
         let is_own = |letter: &u8| letter.is_ascii_uppercase() == upper;
         let mut own = letters.as_bytes().iter().filter(|letter| is_own(letter));

@@ -20,7 +20,7 @@ impl TunnelRecord {
     /// The tunnel in a key.
     pub(super) fn of(key: &FiveTupleKey) -> Option<Self> {
         let (kind, id) = (key.tunnel()?, key.tunnel_id());
-        // GRE without a key and ERSPAN of type I have 0, too.
+        // GRE without a key and ERSPAN type I also have 0.
         let has_id = match kind {
             TunnelKind::Vxlan | TunnelKind::Geneve | TunnelKind::GtpU | TunnelKind::Pppoe => true,
             _ => id != 0,

@@ -1,10 +1,11 @@
-//! What the segments of one flow say.
+//! Facts from the segments of one flow.
 
 use super::super::conn_state::{Ends, INITIATOR};
 use super::super::record::index;
-use super::super::{FlowRecord, IcmpKind, Letters};
+use super::super::{FlowRecord, IcmpKind, Letters, MplsRecord};
 use super::stream::Stream;
 use crate::extract::{FiveTupleKey, Orientation, Piece, TcpSegment};
+use crate::parse;
 use crate::visitor::{Segment, WaitedFragments};
 
 /// Letters that occur once per end, as bits.
@@ -21,17 +22,17 @@ pub(super) struct Observed {
     ends: Ends,
     /// Upper case is the key's first end.
     letters: Letters,
-    /// By orientation, as all below.
+    /// By orientation, like all fields below.
     sides: [Side; 2],
-    /// When the last packet was seen that did not come after both ends had closed.
+    /// The time of the last packet that did not arrive after both ends had closed.
     productive_end: i64,
     icmp: Option<IcmpKind>,
     handshake: Handshake,
-    /// What was reported last, if records are those of intervals.
+    /// The last record, if records cover intervals.
     pub(super) reported: Option<Box<FlowRecord>>,
 }
 
-/// What one end sent.
+/// The traffic of one end.
 #[derive(Debug, Default)]
 struct Side {
     stream: Stream,
@@ -44,11 +45,15 @@ struct Side {
     zero_windows: Scaled,
     packets: u64,
     ip_bytes: u64,
-    /// Packets whose IP length is unknown.
+    /// Packets with an unknown IP length.
     unknown_lengths: u64,
+    /// Its last FIN that was out of the other end's window, and its bytes of data.
+    refused: Option<(TcpSegment, u32)>,
+    /// The top label of its first packet.
+    mpls: Option<MplsRecord>,
 }
 
-/// A count that is a letter at 1, 10, 100 …
+/// A count that adds a letter at 1, 10, 100 …
 #[derive(Debug)]
 struct Scaled {
     count: u64,
@@ -62,7 +67,7 @@ impl Default for Scaled {
 }
 
 impl Scaled {
-    /// Counts one, and returns whether it is a letter.
+    /// Counts one, and returns whether it adds a letter.
     fn counts(&mut self) -> bool {
         self.count += 1;
         let is_due = self.count == self.next;
@@ -80,7 +85,7 @@ enum Handshake {
     Syn(i64),
     Answered(i64),
     Complete(u64),
-    /// A SYN or SYN-ACK was sent again, or the connection was picked up later.
+    /// A SYN or SYN-ACK was retransmitted, or the connection was picked up later.
     Unknown,
 }
 
@@ -104,6 +109,9 @@ impl Observed {
             self.ends = self.ends.flipped();
         }
         let side = &mut self.sides[segment.orientation as usize];
+        if side.packets == 0 {
+            side.mpls = parse::top_label(segment.packet).map(MplsRecord::from_bits);
+        }
         side.packets += 1;
         match segment.ip_len {
             Some(len) => side.ip_bytes += u64::from(len),
@@ -123,7 +131,7 @@ impl Observed {
         }
     }
 
-    /// Takes note of fragments that no segment shows.
+    /// Notes fragments that no segment shows.
     pub(super) fn waited(&mut self, fragments: &WaitedFragments<'_, FiveTupleKey>) {
         let side = &mut self.sides[fragments.orientation as usize];
         side.packets += fragments.packets;
@@ -144,16 +152,32 @@ impl Observed {
 
     fn tcp(&mut self, segment: &Segment<'_, FiveTupleKey>, header: &TcpSegment) {
         let from = segment.orientation;
-        let of = index(from, self.initiator);
         self.sides[from as usize].flags |= header.flags;
         if segment.out_of_window {
+            if header.has(TcpSegment::FIN) {
+                self.sides[from as usize].refused = Some((*header, segment.payload_len));
+            }
             return;
         }
+        if segment.proves_fin
+            && let Some((fin, len)) = self.sides[from.flipped() as usize].refused.take()
+        {
+            self.accepted(from.flipped(), &fin, len, segment.time.as_nanos());
+        }
+        self.accepted(from, header, segment.payload_len, segment.time.as_nanos());
+        if header.has(TcpSegment::ACK) {
+            self.acknowledges(from, header);
+        }
+    }
+
+    /// A segment that its receiver would accept, without its acknowledgement.
+    fn accepted(&mut self, from: Orientation, header: &TcpSegment, len: u32, time: i64) {
+        let of = index(from, self.initiator);
         let trusted = !self.ends.is_reset(of);
         let side = &mut self.sides[from as usize];
-        let place = side.stream.sent(header, segment.payload_len, trusted);
-        self.flags(from, header, segment.payload_len, place.position);
-        self.handshake.segment(header, of, segment.time.as_nanos());
+        let place = side.stream.sent(header, len, trusted);
+        self.flags(from, header, len, place.position);
+        self.handshake.segment(header, of, time);
         let boring = self.ends.is_closed(1 - of) || !trusted || header.has(TcpSegment::RST);
         let side = &mut self.sides[from as usize];
         if header.window == 0 && !boring && side.zero_windows.counts() {
@@ -163,14 +187,10 @@ impl Observed {
         if place.repeated && side.repeated.counts() {
             self.push(from, b'T');
         }
-        self.ends
-            .segment(of, header.flags, segment.payload_len != 0);
-        if header.has(TcpSegment::ACK) {
-            self.acknowledges(from, header);
-        }
+        self.ends.segment(of, header.flags, len != 0);
     }
 
-    /// What this end's acknowledgement says of the other end.
+    /// Applies this end's acknowledgement to the other end.
     fn acknowledges(&mut self, from: Orientation, header: &TcpSegment) {
         let clean = self.ends.are_clean();
         let other = from.flipped();
@@ -194,7 +214,7 @@ impl Observed {
             (true, true, _) | (true, _, true) => self.once(from, MULTI_FLAG, b'Q'),
             (true, ..) if header.has(TcpSegment::ACK) => self.again(from, 0, b'H', position),
             (true, ..) => self.again(from, 0, b'S', position),
-            // The number of a FIN is that of its end.
+            // A FIN is numbered by the end of its segment.
             (_, true, _) => self.again(from, 1, b'F', position + u64::from(len)),
             (_, _, true) => self.again(from, 2, b'R', position),
             _ if len != 0 => self.once(from, DATA, b'D'),
@@ -227,7 +247,7 @@ impl Observed {
         });
     }
 
-    /// Adds what was observed to a record. `flipped` says that the initiator was recognized later
+    /// Adds the observed facts to a record. `flipped` means that the initiator was recognized later
     /// than the first packet.
     pub(super) fn complete(&self, record: &mut FlowRecord, flipped: bool) {
         let is_tcp = record.protocol == 6;
@@ -236,6 +256,7 @@ impl Observed {
             let side = &self.sides[role ^ self.initiator as usize];
             let is_complete = side.unknown_lengths == 0 && side.packets == to.packets;
             to.ip_bytes = is_complete.then_some(side.ip_bytes);
+            to.mpls = side.mpls;
             if is_tcp {
                 to.tcp_flags = side.flags;
                 let refused =

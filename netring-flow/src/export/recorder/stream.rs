@@ -1,10 +1,10 @@
-//! The sequence numbers of one end: how far it sent, how far it was acknowledged, and what was
-//! missed.
+//! The sequence numbers of one end: how far it sent, how far it was acknowledged, and which bytes
+//! were missed.
 
 use crate::extract::TcpSegment;
 
-/// Ranges above a hole that are kept apart. More are joined, and the hole between them counts as
-/// seen.
+/// The maximum number of separate ranges above a hole. Beyond it, ranges are joined, and the hole
+/// between them counts as seen.
 const MAX_RANGES: usize = 32;
 
 /// A jump of more bytes is not trusted in a SYN or RST, or of an acknowledgement number of 0.
@@ -21,14 +21,14 @@ pub(super) struct Stream {
     acked: u64,
     /// Everything below it was seen or counts as missed.
     next: u64,
-    /// What was seen above `next`, in order.
+    /// The ranges seen above `next`, in order.
     above: Vec<(u64, u64)>,
     /// The position after its FIN.
     fin: Option<u64>,
     pub(super) missed: u64,
 }
 
-/// What a segment was for its stream.
+/// The role of a segment in its stream.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     /// Its position; `None` if it is before the start.
@@ -43,7 +43,7 @@ impl Stream {
     }
 
     /// Takes in a segment with this many bytes of data. `trusted` is false once its sender was
-    /// reset: the numbers that follow say nothing.
+    /// reset: later numbers are meaningless.
     pub(super) fn sent(&mut self, segment: &TcpSegment, len: u32, trusted: bool) -> Place {
         let (syn, fin) = (segment.has(TcpSegment::SYN), segment.has(TcpSegment::FIN));
         let rst = segment.has(TcpSegment::RST);
@@ -81,7 +81,7 @@ impl Stream {
     }
 
     fn start(&mut self, sequence: u32, syn: bool) {
-        // Without a SYN, positions are as if it had been just before.
+        // Without a SYN, positions assume one just before this segment.
         self.base = if syn {
             sequence
         } else {
@@ -100,7 +100,7 @@ impl Stream {
     }
 
     /// Takes in an acknowledgement number of the other end's segment, and returns the number of
-    /// holes that it covers. `clean` says that both ends are established or closed normally, so
+    /// holes that it covers. `clean` means that both ends are established or closed normally, so
     /// that holes count.
     pub(super) fn acknowledged(&mut self, segment: &TcpSegment, clean: bool) -> u32 {
         let number = segment.acknowledgement;
@@ -116,7 +116,7 @@ impl Stream {
         self.cover(end, clean)
     }
 
-    /// Counts what is missing below `end`.
+    /// Counts the missing bytes below `end`.
     fn cover(&mut self, end: u64, clean: bool) -> u32 {
         let mut holes = 0;
         while self.next < end {
@@ -145,7 +145,7 @@ impl Stream {
         let from = self.above.partition_point(|range| range.1 < start);
         let to = self.above.partition_point(|range| range.0 <= end);
         if from < to {
-            // It touches these, which become one.
+            // It touches these ranges, which become one.
             let joined = (start.min(self.above[from].0), end.max(self.above[to - 1].1));
             self.above[from] = joined;
             self.above.drain(from + 1..to);
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(stream.acknowledged(&segment(ACK, 0, 11), true), 0);
         assert_eq!(stream.acknowledged(&segment(ACK, 0, 51), true), 2);
         assert_eq!(stream.missed, 20);
-        // Of the last one, only the acknowledgement was seen.
+        // Only the acknowledgement of the last one was seen.
         assert_eq!(stream.acknowledged(&segment(ACK, 0, 61), true), 1);
         assert_eq!((stream.missed, stream.len()), (30, 60));
         assert_eq!(stream.acknowledged(&segment(ACK, 0, 71), false), 0);

@@ -6,7 +6,7 @@ pub(super) struct Uid([u64; 2]);
 
 impl Uid {
     pub(super) const fn new(seed: u64, flow: u64, start_ns: i64) -> Self {
-        // The first part differs for any two flows: each step can be undone.
+        // The first part differs for any two flows: each step is invertible.
         let first = mix(flow ^ mix(seed));
         let second = mix(first ^ start_ns.cast_unsigned()) >> 32;
         Self([first, second])

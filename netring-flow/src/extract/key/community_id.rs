@@ -53,7 +53,7 @@ impl fmt::Display for CommunityId {
     }
 }
 
-/// Reads what an ID is displayed as.
+/// Parses the displayed form of an ID.
 impl FromStr for CommunityId {
     type Err = ParseError;
 
@@ -146,7 +146,7 @@ pub(crate) fn icmp_counterpart(protocol: u8, icmp_type: u8) -> Option<u8> {
     }
 }
 
-/// The hash of what the specification concatenates: at most 40 bytes.
+/// The hash of the specification's concatenation: at most 40 bytes.
 fn digest(seed: u16, addresses: [IpAddr; 2], protocol: u8, ports: Option<[u16; 2]>) -> CommunityId {
     let mut text = [0; sha1::LONGEST];
     let mut len = 0;

@@ -13,7 +13,7 @@ pub(super) struct Parts {
     protocol: u8,
     a: SocketAddr,
     b: SocketAddr,
-    /// False if the packets end before their ports, which are 0 then.
+    /// False if the packets end before their ports, which are then 0.
     ports_known: bool,
     /// 0 stands for none.
     vlan: u16,
@@ -48,7 +48,7 @@ impl TryFrom<Parts> for FiveTupleKey {
         let (a, b) = (parts.a, parts.b);
         let is_portless = a.port() == 0 && b.port() == 0;
         if a.is_ipv4() != b.is_ipv4() || !parts.ports_known && !is_portless {
-            let example = "two ends of one IP version, with ports of 0 if they are unknown";
+            let example = "two ends of the same IP version, with port 0 if the ports are unknown";
             return Err(ParseError::new(&format!("{a} {b}"), "flow key", example));
         }
         let (mut key, _) = Self::new(parts.protocol, a, b);

@@ -49,7 +49,7 @@ impl fmt::Debug for FiveTupleKey {
     }
 }
 
-/// Reads what a key is displayed as. The ends may be in either order.
+/// Parses the displayed form of a key. The ends may be in either order.
 impl FromStr for FiveTupleKey {
     type Err = ParseError;
 

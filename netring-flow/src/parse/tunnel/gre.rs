@@ -61,7 +61,7 @@ fn fields(flags: u16, part: &mut Part<'_>) -> Option<u32> {
     Some(key)
 }
 
-/// What few packets have: PPP, mirrored frames, source routes.
+/// Rare packets: PPP, mirrored frames, source routes.
 #[inline(never)]
 fn seldom(flags: u16, protocol: u16, part: &mut Part<'_>) -> Option<(Layer, TunnelKind, u32)> {
     let key = fields(flags, part)?;
@@ -94,7 +94,7 @@ fn payload(
     Some(match protocol {
         ETHERNET => (Layer::Ethernet, TunnelKind::Gre, key),
         PPP => (Layer::Hdlc, TunnelKind::Gre, key),
-        // Type I is a frame right behind GRE.
+        // In type I, a frame directly follows GRE.
         ERSPAN if flags & SEQUENCE == 0 => (Layer::Ethernet, TunnelKind::Erspan, 0),
         ERSPAN => {
             let [version, session, ..] = words4(part.take::<8>().ok()?);
@@ -122,7 +122,7 @@ fn payload(
     })
 }
 
-/// Passes over the source routes, of which the last is empty.
+/// Skips the source routes, the last of which is empty.
 fn pass_routes(part: &mut Part<'_>) -> Option<()> {
     loop {
         let [family_high, family_low, _, len] = *part.take::<4>().ok()?;

@@ -5,7 +5,7 @@ use crate::extract::{TunnelKind, Tunnels};
 use crate::parse::transport::{self, Body};
 use crate::parse::{Layer, Part, link};
 
-/// What is inside a datagram of any kind that is in UDP.
+/// The contents of a datagram of any kind of tunnel in UDP.
 pub(super) fn any<'a>(body: Body<'a>, tunnels: &Tunnels) -> Option<Inside<'a>> {
     let (source, destination) = transport::ports(body.part.data)?;
     let kind = tunnels.of_ports(source, destination)?;
@@ -23,7 +23,7 @@ pub(super) fn any<'a>(body: Body<'a>, tunnels: &Tunnels) -> Option<Inside<'a>> {
     behind(kind, header, part)
 }
 
-/// What is inside a datagram whose length is stated and fits.
+/// The contents of a datagram with a stated length that fits.
 #[inline(always)]
 pub(super) fn usual(kind: TunnelKind, part: Part<'_>) -> Option<Inside<'_>> {
     if kind == TunnelKind::Teredo {
@@ -40,7 +40,7 @@ pub(super) fn usual(kind: TunnelKind, part: Part<'_>) -> Option<Inside<'_>> {
     behind(kind, header, part)
 }
 
-/// What is behind the first eight bytes of a tunnel's header.
+/// The layer after the first eight bytes of a tunnel's header.
 #[inline(always)]
 fn behind(kind: TunnelKind, header: [u8; 8], mut part: Part<'_>) -> Option<Inside<'_>> {
     let (layer, id) = match kind {
@@ -57,7 +57,7 @@ fn behind(kind: TunnelKind, header: [u8; 8], mut part: Part<'_>) -> Option<Insid
     })
 }
 
-/// What is behind the fields of Teredo.
+/// The layer after the fields of Teredo.
 #[inline(always)]
 fn in_teredo(part: Part<'_>) -> Option<Inside<'_>> {
     let mut rest = part;
@@ -78,7 +78,7 @@ type Found = Option<(Layer, u32)>;
 fn vxlan(header: [u8; 8]) -> Found {
     /// The identifier is valid.
     const INSTANCE: u8 = 0x08;
-    /// Of VXLAN-GPE: byte 3 says what follows; the packet is for the tunnel's ends.
+    /// VXLAN-GPE only: byte 3 names the next protocol; the packet is for the tunnel's ends.
     const NEXT_PROTOCOL: u8 = 0x04;
     const OAM: u8 = 0x01;
     let flags = header[0];
@@ -130,9 +130,9 @@ const GTP: u32 = 0x30ff_0000;
 fn gtp(header: [u8; 8], part: &mut Part<'_>) -> Found {
     let [a, b, c, d, id @ ..] = header;
     let start = u32::from_be_bytes([a, b, c, d]);
-    // Nearly all fill their datagram.
+    // Nearly all packets fill their datagram.
     if (start ^ GTP) as usize != part.wire {
-        // A copy, for what a function gets a reference to is in memory from then on.
+        // A copy: a value whose reference is passed to a function must live in memory from then on.
         let mut rest = *part;
         pass_options(start, &mut rest)?;
         *part = rest;
@@ -145,8 +145,8 @@ fn gtp(header: [u8; 8], part: &mut Part<'_>) -> Found {
     Some((layer, u32::from_be_bytes(id)))
 }
 
-/// Cuts what follows a header of GTP at its length, and passes over the optional fields and the
-/// extension headers.
+/// Cuts the bytes after a GTP header at its length, and skips the optional fields and the extension
+/// headers.
 #[inline(never)]
 fn pass_options(start: u32, part: &mut Part<'_>) -> Option<()> {
     /// The version, and the kind of message.

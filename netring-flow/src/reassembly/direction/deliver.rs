@@ -1,4 +1,4 @@
-//! Data that arrives, and what is delivered of it.
+//! Arriving data, and its delivery.
 
 use netring_sys::Timestamp;
 
@@ -133,7 +133,7 @@ impl Direction {
         }
     }
 
-    /// Reports bytes at the position that a snap length cut off, as far as no others have them.
+    /// Reports bytes at the position that a snap length cut off, unless other segments have them.
     fn skip(&mut self, cut: u32, time: Timestamp, out: &mut impl Output) {
         if cut != 0 {
             let end = self.position + u64::from(cut);

@@ -1,4 +1,4 @@
-//! How long missing bytes are waited for, and the end of a stream.
+//! How long to wait for missing bytes, and the end of a stream.
 
 use netring_sys::Timestamp;
 
@@ -8,8 +8,7 @@ use crate::reassembly::{ReassemblyConfig, StreamEnd};
 impl Direction {
     /// Whether the stream has ended: the FIN is reached, and was acknowledged already.
     pub(in crate::reassembly) fn is_finished(&self) -> bool {
-        let acked = self.extra.as_ref().map_or(0, |extra| extra.acked);
-        self.has(FIN) && acked == self.position + 1
+        self.has(FIN) && self.acked() == self.position + 1
     }
 
     /// Since when bytes are missing, if they are.
@@ -17,33 +16,40 @@ impl Direction {
         let extra = self.extra.as_ref()?;
         if !extra.held.is_empty() {
             Some(extra.since)
-        } else if extra.acked > self.position + 1 {
-            Some(extra.acked_since)
+        } else if self.acked() > self.position + 1 {
+            extra.acked.since(self.position)
         } else {
             None
         }
     }
 
+    /// The place before which the receiver has all bytes, if that is beyond the next byte.
+    fn acked(&self) -> u64 {
+        let extra = self.extra.as_ref();
+        extra.and_then(|extra| extra.acked.place()).unwrap_or(0)
+    }
+
     /// Since when the receiver has bytes that are missing. One byte behind all others may be a FIN.
     pub(in crate::reassembly) fn acked_since(&self, max_hole: u64) -> Option<i64> {
         let extra = self.extra.as_ref()?;
-        let hole = extra.acked.checked_sub(self.position)?;
+        let hole = self.acked().checked_sub(self.position)?;
         let counts = if extra.held.is_empty() {
             (2..=max_hole).contains(&hole)
         } else {
             hole != 0
         };
-        counts.then_some(extra.acked_since)
+        extra.acked.since(self.position).filter(|_| counts)
     }
 
     /// Lets the timers start again because time went back.
     pub(in crate::reassembly) fn restart(&mut self, now: i64) {
         if let Some(extra) = &mut self.extra {
-            (extra.since, extra.acked_since) = (now, now);
+            extra.since = now;
+            extra.acked.restart(now);
         }
     }
 
-    /// The deadline has passed: declares a gap, or discards what nothing but a forged segment
+    /// The deadline has passed: declares a gap, or discards data that only a forged segment
     /// explains.
     pub(in crate::reassembly) fn give_up_hole(
         &mut self,
@@ -62,7 +68,8 @@ impl Direction {
             extra.fin = None;
         } else {
             let time = extra.held.first_time().unwrap_or(now);
-            let until = first.unwrap_or(extra.acked.max(position));
+            let acked = extra.acked.place().unwrap_or(0);
+            let until = first.unwrap_or(acked.max(position));
             let start = self.next;
             self.miss(until, time, out);
             let end = self.next;
@@ -82,10 +89,10 @@ impl Direction {
     ) {
         if let Some(extra) = &mut self.extra {
             let time = extra.held.first_time().unwrap_or(now);
-            let until = extra
-                .held
-                .first()
-                .map_or(extra.acked, |first| first.min(extra.acked));
+            let grace = i64::try_from(config.ack_grace.as_nanos()).unwrap_or(i64::MAX);
+            let acked = extra.acked.place_at(now.as_nanos().saturating_sub(grace));
+            let acked = acked.unwrap_or(0);
+            let until = extra.held.first().map_or(acked, |first| first.min(acked));
             let (start, before) = (self.next, self.position);
             self.miss(until.max(self.position), time, out);
             let (end, gap) = (self.next, self.position - before);
@@ -93,14 +100,14 @@ impl Direction {
             if gap > config.max_hole {
                 self.extra().suspect(start..end);
             } else if self.next == end {
-                // The receiver had acknowledged the start of it before: that it does so again may
-                // be an acknowledgement that was overtaken.
+                // The receiver had acknowledged its start before: a repetition may be an
+                // acknowledgement that was overtaken.
                 self.extra().suspect(start.wrapping_add(1)..end);
             }
         }
     }
 
-    /// Reports all that is left, because the stream ends.
+    /// Reports all remaining bytes, because the stream ends.
     pub(in crate::reassembly) fn flush(
         &mut self,
         now: Timestamp,
@@ -111,9 +118,10 @@ impl Direction {
             self.give_up_hole(now, config, out);
         }
         if let Some(extra) = &self.extra {
+            let acked = self.acked();
             let sent = match extra.fin {
                 Some(fin) => fin,
-                None if extra.acked > self.position + 1 && !self.has(FIN) => extra.acked,
+                None if acked > self.position + 1 && !self.has(FIN) => acked,
                 None => self.position,
             };
             let fin = extra.fin;
@@ -157,7 +165,7 @@ impl Direction {
     pub(in crate::reassembly) fn reopen(&mut self) {
         self.flags &= KNOWN | FROM_SYN;
         if self.position != 0 {
-            // What begins now begins in the middle.
+            // The stream now begins in the middle.
             self.flags &= !FROM_SYN;
         }
     }
@@ -167,11 +175,11 @@ impl Direction {
         self.extra.as_mut().map_or(0, |extra| extra.held.clear())
     }
 
-    /// Frees what is not needed any more.
+    /// Frees what is no longer needed.
     pub(in crate::reassembly) fn tidy(&mut self) {
         if let Some(extra) = &self.extra
             && extra.held.is_empty()
-            && extra.acked <= self.position
+            && self.acked() <= self.position
             && extra.fin.is_none()
             && extra.urgent.is_empty()
             && extra.candidates.is_empty()

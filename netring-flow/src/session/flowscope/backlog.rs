@@ -1,4 +1,4 @@
-//! What a parser of flowscope keeps of one side, as far as it can be known from outside.
+//! How much a flowscope parser keeps of one side, as far as it shows from outside.
 
 use flowscope::ParserKind;
 
@@ -14,9 +14,9 @@ const DNS_HEADER: usize = 2;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Backlog {
     kept: usize,
-    /// The part of a record's header that was seen.
+    /// The part of a record's header seen so far.
     header: [u8; TLS_HEADER],
-    /// What the record still lacks, once its header is complete.
+    /// The missing bytes of the record, once its header is complete.
     lacks: usize,
 }
 

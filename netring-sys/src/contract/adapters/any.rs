@@ -1,4 +1,4 @@
-//! A source whose type is erased.
+//! A type-erased source.
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::contract::{PacketBatch, PacketSource, Readiness, Stats};
 use crate::{Error, Packet};
 
-/// A source of any type, for programs that choose it, or the adapters around it, when they run.
+/// A source of any type, for programs that choose it, or the adapters around it, at run time.
 ///
 /// ```
 /// use netring_sys::adapters::{AnySource, Filtered, Limit};
@@ -30,14 +30,14 @@ use crate::{Error, Packet};
 /// }
 /// ```
 ///
-/// It costs two allocations per batch, and a virtual call per packet. A choice between a few types
-/// that are known costs neither as an enum, such as `netring::Input`.
+/// It costs two allocations per batch, and a virtual call per packet. An enum of a few known types,
+/// such as `netring::Input`, costs neither.
 ///
 /// A runtime needs the [descriptor](Self::descriptor) of a live source, which
 /// [`with_descriptor`](Self::with_descriptor) keeps.
 pub struct AnySource(Box<dyn Source>);
 
-/// The packets of one batch of an [`AnySource`]. Dropping it gives all of their memory back.
+/// The packets of one batch of an [`AnySource`]. Dropping it returns all of their memory.
 pub struct AnyBatch<'a>(Box<dyn Batch + 'a>);
 
 impl AnySource {

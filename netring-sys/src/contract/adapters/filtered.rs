@@ -16,9 +16,9 @@ use crate::{Error, Filter, Matcher};
 /// all.
 ///
 /// The filter is compiled for the link type of each packet, of which a file can have several
-/// ([`Matcher`]). A packet for which the expression has no meaning, so that neither taking it nor
-/// leaving it out is right, ends the source: the batch leaves it out, and the next
-/// [`ready`](PacketSource::ready) returns the error, which names the link type or the term.
+/// ([`Matcher`]). A packet for which the expression has no meaning, so that neither verdict is
+/// right, ends the source: the batch leaves it out, and the next [`ready`](PacketSource::ready)
+/// returns the error, which names the link type or the term.
 ///
 /// ```
 /// use netring_sys::adapters::Filtered;
@@ -42,11 +42,11 @@ pub struct Filtered<S> {
 }
 
 impl<S> Filtered<S> {
-    /// Wraps a source from which nothing was taken yet.
+    /// Wraps an unread source.
     ///
     /// # Errors
-    /// [`Error::Config`] for a filter that is invalid, loads what packets do not carry, or is
-    /// impossible on every link type ([`Matcher::new`]).
+    /// [`Error::Config`] for a filter that is invalid, loads metadata that packets do not carry, or
+    /// is impossible on every link type ([`Matcher::new`]).
     pub fn new(source: S, filter: impl Into<Filter>) -> Result<Self, Error> {
         Ok(Self {
             source,

@@ -1,4 +1,4 @@
-//! What all adapters around one source have in common.
+//! The common part of all adapters around one source.
 
 /// Access to the source inside an adapter, which is in its field `source`, and to its descriptor.
 macro_rules! source_inside {
@@ -14,7 +14,7 @@ macro_rules! source_inside {
                 &mut self.source
             }
 
-            /// Removes the adapter and returns the source inside.
+            /// Removes the adapter and returns the inner source.
             pub fn into_inner(self) -> S {
                 self.source
             }

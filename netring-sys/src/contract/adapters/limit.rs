@@ -9,8 +9,8 @@ use crate::contract::{PacketSource, Readiness, Stats};
 
 /// A source that ends after a number of packets, as `tcpdump -c` does.
 ///
-/// The rest of the last batch is counted in [`Stats::left_out`]; later packets stay in the source
-/// inside.
+/// The rest of the last batch is counted in [`Stats::left_out`]; later packets stay in the inner
+/// source.
 ///
 /// ```
 /// use netring_sys::adapters::Limit;
@@ -32,7 +32,7 @@ pub struct Limit<S> {
 }
 
 impl<S> Limit<S> {
-    /// Wraps a source from which nothing was taken yet; it ends after `limit` packets.
+    /// Wraps an unread source; it ends after `limit` packets.
     pub const fn new(source: S, limit: u64) -> Self {
         Self {
             source,

@@ -10,8 +10,8 @@ use crate::{Error, Matcher, Packet};
 /// lends. It may have none.
 #[derive(Debug)]
 pub struct Part<'a, B: PacketBatch> {
-    /// `None` after the end of a [`Limit`](super::Limit): nothing more is taken from the source
-    /// inside.
+    /// `None` after the end of a [`Limit`](super::Limit): nothing more is taken from the inner
+    /// source.
     batch: Option<B>,
     chooser: Option<Chooser<'a>>,
     /// The maximum number of packets to lend.
@@ -111,7 +111,8 @@ impl<'p, I: Iterator<Item = Packet<'p>>> Iterator for Walk<'_, I> {
     }
 }
 
-/// The figures of an adapter that has lent `lent` of the packets that the source inside delivered.
+/// The statistics of an adapter that has lent `lent` of the packets that the inner source
+/// delivered.
 pub(super) fn stats(inside: Stats, lent: u64) -> Stats {
     let here = match inside.delivered {
         Count::Exact(all) => Count::Exact(all.saturating_sub(lent)),

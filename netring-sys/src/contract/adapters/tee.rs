@@ -9,16 +9,16 @@ use crate::{Error, Packet};
 /// A source whose packets are also written, to a capture file or another interface, when the reader
 /// takes them.
 ///
-/// The reader never waits for the writer. If the writer has no room for a packet, the packet is
-/// counted ([`missed`](Self::missed)) and lent nevertheless, so `written + missed` is the number of
-/// packets in the batches that were taken. The writer is flushed when the source has nothing more
-/// to lend, now or ever.
+/// The reader never waits for the writer. If the writer has no room for a packet, it is counted
+/// ([`missed`](Self::missed)) but still lent, so `written + missed` is the number of packets in the
+/// batches that were taken. The writer is flushed when the source has nothing more to lend, now or
+/// ever.
 ///
 /// An error of the writer is reported once, by the next [`ready`](PacketSource::ready). A terminal
 /// one ends the tee: nothing more is written, and `ready` reports [`Error::Closed`] from then on.
-/// Others, about one packet, do not come out of [`next_batch`](PacketSource::next_batch); `missed`
-/// counts the packet.
-/// [`into_parts`](Self::into_parts) returns the source, for use without the writer.
+/// Errors about one packet are not returned by [`next_batch`](PacketSource::next_batch); `missed`
+/// counts the packet. [`into_parts`](Self::into_parts) returns the source, for use without the
+/// writer.
 ///
 /// Packets that are still buffered when a tee is dropped may be lost without an error: call
 /// [`finish`](Self::finish), or `ready` until the source has ended.
@@ -56,7 +56,7 @@ struct Writing<W> {
 }
 
 impl<S, W> Tee<S, W> {
-    /// Wraps a source, whose packets go to `writer` from now on.
+    /// Wraps a source; its packets go to `writer` from now on.
     pub const fn new(source: S, writer: W) -> Self {
         Self {
             source,
@@ -108,7 +108,7 @@ impl<S, W> Tee<S, W> {
 }
 
 impl<S, W: PacketWriter> Tee<S, W> {
-    /// Flushes the writer and returns both parts. If some packets have to wait
+    /// Flushes the writer and returns both parts. If some packets must wait
     /// ([`PacketWriter::flush`]), flush the writer again.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use crate::filter::expr::tree::Binary;
 use crate::filter::op::{Comparison, Width};
 use crate::kernel::filter::{BPF_MAXINSNS, BPF_MEMWORDS, SockFilter};
 
-/// What the registers hold.
+/// The contents of the registers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Registers {
     a: Option<Val>,

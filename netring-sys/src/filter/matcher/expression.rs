@@ -1,4 +1,4 @@
-//! An expression over packets of any link type: compiled when the first packet of a type comes.
+//! An expression over packets of any link type: compiled when the first packet of a type arrives.
 
 use std::sync::OnceLock;
 
@@ -20,14 +20,14 @@ pub(super) struct Expression {
 struct Programs {
     /// For packets whose tag, if they have one, is in their bytes.
     bytes: OnceLock<Result<Code, String>>,
-    /// For packets with a tag beside their bytes, and for what bytes alone do not say.
+    /// For packets with a tag in their metadata, and for tests of metadata.
     live: OnceLock<Result<Live, String>>,
 }
 
 #[derive(Clone, Debug)]
 struct Live {
     code: Code,
-    /// The metadata that a packet has to carry for the program to mean anything.
+    /// The metadata that a packet must carry for the program to be meaningful.
     needs: Vec<Ancillary>,
 }
 

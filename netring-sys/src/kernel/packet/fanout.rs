@@ -25,7 +25,7 @@ pub struct fanout_args {
 pub struct tpacket_rollover_stats {
     /// Packets that went to another socket, because this one was full.
     pub tp_all: u64,
-    /// Those among them that belong to a large flow, and went before this one was quite full.
+    /// Those among them that belong to a large flow, and moved before this one was entirely full.
     pub tp_huge: u64,
     /// Packets for which no socket had room.
     pub tp_failed: u64,

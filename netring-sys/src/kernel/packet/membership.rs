@@ -1,4 +1,4 @@
-//! Memberships: what an interface receives for the sake of a packet socket.
+//! Memberships: additional addresses that an interface receives for a packet socket.
 
 /// A membership of an interface: a `packet_mreq` with room for the longest hardware address, as the
 /// kernel takes it.

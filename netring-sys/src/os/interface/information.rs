@@ -1,4 +1,4 @@
-//! What an interface can do, and what it is set to: its driver, link, queues, rings and offloads.
+//! The capabilities and settings of an interface: its driver, link, queues, rings and offloads.
 
 mod text;
 
@@ -9,12 +9,12 @@ use crate::os::netlink::{self, Ethtool, Setting, XdpFeatures};
 use crate::syscall::{ethtool_driver, interface_socket};
 use crate::{Error, SyscallError};
 
-/// What an interface can do and what it is set to, from [`Interface::information`].
+/// The capabilities and settings of an interface, from [`Interface::information`].
 ///
-/// What its driver does not report is `None`. So is everything but the driver if a sandbox forbids
-/// netlink, or if the kernel is older than 5.6, apart from what says otherwise.
+/// Values that its driver does not report are `None`. So is everything but the driver if a sandbox
+/// forbids netlink, or if the kernel is older than 5.6, unless a field says otherwise.
 ///
-/// `{}` prints it in lines; what is not known is not in them.
+/// `{}` prints it in lines, and omits unknown values.
 ///
 /// ```
 /// use netring_sys::Interface;
@@ -49,10 +49,9 @@ pub struct InterfaceInformation {
     /// Offloads and other features, all that the kernel knows; see [`feature`](Self::feature).
     #[doc(alias = "ETHTOOL_MSG_FEATURES_GET")]
     pub features: Option<Vec<InterfaceFeature>>,
-    /// What its driver offers to XDP programs and AF_XDP sockets (kernel 6.3).
+    /// Its driver's support for XDP programs and AF_XDP sockets (kernel 6.3).
     pub xdp: Option<XdpFeatures>,
-    /// What it can stamp with its own clock. On any kernel; `None` in a sandbox that forbids the
-    /// question.
+    /// Its hardware timestamping. On any kernel; `None` in a sandbox that forbids the query.
     pub timestamping: Option<Timestamping>,
     /// Whether a default route leads through it ([`Interface::carries_default_route`]), on any
     /// kernel; `None` if that cannot be found out.
@@ -65,11 +64,11 @@ pub struct InterfaceInformation {
 pub struct Driver {
     /// Its name.
     pub name: String,
-    /// Its version; that of the kernel unless it has one of its own.
+    /// Its version; the kernel's unless it has its own.
     pub version: String,
     /// The version of the card's firmware.
     pub firmware: Option<String>,
-    /// Where the card is on its bus, as `0000:00:03.0`.
+    /// The card's bus address, such as `0000:00:03.0`.
     pub bus: Option<String>,
 }
 
@@ -128,7 +127,7 @@ pub struct InterfaceFeature {
     pub name: String,
     /// It is on.
     pub active: bool,
-    /// It was requested. It may be off nevertheless, because another setting excludes it.
+    /// It was requested. It may still be off, because another setting excludes it.
     pub wanted: bool,
     /// It can be switched.
     pub changeable: bool,
@@ -139,11 +138,11 @@ impl InterfaceInformation {
     /// [`features`](Self::features) are not known. One that the interface cannot have is off, and
     /// cannot be switched.
     ///
-    /// Those that matter to a capture are `rx-gro` and `rx-lro`, which join packets (also
-    /// `rx-gro-hw`, `rx-gro-list` and `rx-udp-gro-forwarding`), `rx-checksum`,
-    /// `rx-vlan-hw-parse`, which takes the tag out of the bytes, `rx-hashing` and
-    /// `rx-ntuple-filter`; to a sender `tx-generic-segmentation`, `tx-tcp-segmentation`,
-    /// `tx-checksum-ip-generic` and `tx-vlan-hw-insert`.
+    /// The features that matter to a capture are `rx-gro` and `rx-lro`, which join packets (also
+    /// `rx-gro-hw`, `rx-gro-list` and `rx-udp-gro-forwarding`), `rx-checksum`, `rx-vlan-hw-parse`,
+    /// which takes the tag out of the bytes, `rx-hashing` and `rx-ntuple-filter`; to a sender
+    /// `tx-generic-segmentation`, `tx-tcp-segmentation`, `tx-checksum-ip-generic` and
+    /// `tx-vlan-hw-insert`.
     pub fn feature(&self, name: &str) -> Option<&InterfaceFeature> {
         let mut features = self.features.iter().flatten();
         features.find(|feature| feature.name == name)
@@ -157,12 +156,12 @@ impl InterfaceInformation {
 }
 
 impl Interface {
-    /// Asks its driver and the kernel what it can do and what it is set to, in its
-    /// [namespace](Self::namespace). It takes about ten system calls and needs no privilege.
+    /// Queries its driver and the kernel for its capabilities and settings, in its
+    /// [namespace](Self::namespace). Takes about ten system calls and needs no privilege.
     ///
     /// # Errors
-    /// [`Error::NoSuchInterface`] if it is gone, or the failed call. That its driver does not
-    /// answer is no error.
+    /// [`Error::NoSuchInterface`] if it is gone, or the failed call. A driver that does not answer
+    /// is not an error.
     #[doc(alias = "ethtool")]
     pub fn information(&self) -> Result<InterfaceInformation, Error> {
         match self.inside(|| ask(self.index))? {

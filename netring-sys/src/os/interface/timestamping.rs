@@ -1,4 +1,4 @@
-//! What an interface can stamp.
+//! The hardware timestamping of an interface.
 
 use std::fmt;
 use std::os::fd::AsFd;
@@ -13,7 +13,7 @@ use crate::kernel::timestamping::{
 use crate::syscall::{ethtool_timestamping, hardware_timestamping, interface_socket};
 use crate::{Error, SyscallError};
 
-/// What an interface can stamp with its own clock, and what it stamps now. From
+/// Which packets an interface can stamp with its own clock, and which it stamps now. From
 /// [`Interface::timestamping`].
 ///
 /// ```
@@ -86,13 +86,13 @@ impl Timestamping {
             .filter(|_| self.info.so_timestamping & SOF_TIMESTAMPING_RAW_HARDWARE != 0)
     }
 
-    /// Which packets the card stamps now, as the kernel has it; `None` if the driver does not
+    /// Which packets the card stamps now, in the kernel's encoding; `None` if the driver does not
     /// report it.
     pub const fn config(&self) -> Option<hwtstamp_config> {
         self.now
     }
 
-    /// What the card can stamp, as the kernel has it.
+    /// Which packets the card can stamp, in the kernel's encoding.
     pub const fn info(&self) -> ethtool_ts_info {
         self.info
     }

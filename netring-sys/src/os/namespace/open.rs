@@ -53,7 +53,7 @@ impl Namespace {
     ///
     /// # Errors
     /// [`Error::NoSuchNamespace`] if there is no such file, [`Error::Config`] if it is not that of
-    /// a network namespace, [`Error::NotPermitted`] if it is of a process of another user.
+    /// a network namespace, [`Error::NotPermitted`] if it belongs to a process of another user.
     pub fn by_path(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let name = path.to_string_lossy().into_owned();

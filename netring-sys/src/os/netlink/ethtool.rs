@@ -1,4 +1,4 @@
-//! What drivers and cards say about themselves: the generic netlink family "ethtool"
+//! Information from drivers and cards: the generic netlink family "ethtool"
 //! (`Documentation/networking/ethtool-netlink.rst`, kernel 5.6).
 
 use super::generic::{ask, family, request, u32_of};
@@ -152,7 +152,7 @@ fn features(answer: &[u8]) -> Features {
     let set = |kind| value_of(answer, kind).unwrap_or_default();
     let names = |kind| names(set(kind), true);
     Features {
-        // The only set that lists those that are not in it too.
+        // The only set that also lists names that are not in it.
         all: self::names(set(ETHTOOL_A_FEATURES_HW), false),
         changeable: names(ETHTOOL_A_FEATURES_HW),
         wanted: names(ETHTOOL_A_FEATURES_WANTED),

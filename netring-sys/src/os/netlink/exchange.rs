@@ -22,7 +22,7 @@ pub(super) fn dump<T>(
 ) -> Result<Vec<T>, SyscallError> {
     const ATTEMPTS: u32 = 100;
     const PAUSE: Duration = Duration::from_millis(10);
-    // What is left of a list whose reading failed.
+    // The rest of a list after a failed read.
     let mut buffer = vec![0; BUFFER];
     while netlink_receive(socket, &mut buffer)?.is_some() {}
     for _ in 0..ATTEMPTS {

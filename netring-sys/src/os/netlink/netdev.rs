@@ -32,15 +32,15 @@ const NETDEV_XSK_FLAGS_TX_CHECKSUM: u64 = 2;
 // Kernel 6.15.
 const NETDEV_XSK_FLAGS_TX_LAUNCH_TIME_FIFO: u64 = 4;
 
-/// What the driver of an interface offers to AF_XDP sockets in zero-copy mode (in copy mode the
-/// kernel does it), and to XDP programs.
+/// A driver's support for AF_XDP sockets in zero-copy mode (in copy mode the kernel provides it),
+/// and for XDP programs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct XdpFeatures {
     /// Its driver runs XDP programs (native mode) and implements the verdicts that all drivers do:
-    /// pass, drop, abort and send back. Like all fields up to
-    /// [`zero_copy`](Self::zero_copy), it is false if the kernel does not report it (before 6.3),
-    /// and says what is possible now: a device may need other settings first, as veth needs queues.
+    /// pass, drop, abort and send back. Like all fields up to [`zero_copy`](Self::zero_copy), it is
+    /// false if the kernel does not report it (before 6.3), and describes the current state: a
+    /// device may need other settings first, as veth needs queues.
     #[doc(alias = "NETDEV_XDP_ACT_BASIC")]
     pub native: bool,
     /// Programs in native mode may redirect packets, as AF_XDP needs.

@@ -45,8 +45,8 @@ pub fn ready<S: PacketSource + AsFd>(
 /// Sends one frame, waiting for room if necessary. Returns false if the timeout expires first;
 /// `None` waits forever.
 ///
-/// If there is no room, frames that were committed before are flushed. The frame itself is on its
-/// way after the next [`PacketSink::flush`].
+/// If there is no room, frames that were committed before are flushed. The frame itself is sent by
+/// the next [`PacketSink::flush`].
 ///
 /// # Errors
 /// The errors of [`PacketSink::slot`] and [`PacketSink::flush`].

@@ -19,14 +19,14 @@ use joiner::Joins;
 const JOIN: u64 = STOP + 1;
 const FIRST: u64 = 16;
 
-/// How often the set is asked for idle sources while others are busy: it takes a microsecond.
+/// How often to query the set for idle sources while others are busy: a query takes a microsecond.
 const ASK_EVERY: Duration = Duration::from_micros(100);
 
 /// Several sources of packets as one: captures of several interfaces, or capture files.
 ///
-/// It lends the batches of the sources as they are, without a copy, one at a time. Sources that
-/// have packets take turns, one batch each, so none is starved. Packets of one source are in its
-/// order; across sources they are in no order of time.
+/// It lends the sources' batches unchanged, without a copy, one at a time. Sources that have
+/// packets take turns, one batch each, so none is starved. Packets of one source are in its order;
+/// across sources they are not ordered by time.
 ///
 /// ```no_run
 /// use netring_sys::wait::Merge;
@@ -43,17 +43,17 @@ const ASK_EVERY: Duration = Duration::from_micros(100);
 /// ```
 ///
 /// Packets carry the index of their interface; [`MergedBatch::origin`] is the number of the source,
-/// for those that have none of their own, as files. Sources of different types merge as
+/// for sources without interfaces, such as files. Sources of different types merge as
 /// [`AnySource`](crate::adapters::AnySource)s, or as an enum such as `netring::Input`.
 ///
-/// A source that ends, ends alone: the others continue. If it ends with an error,
+/// The end of one source does not affect the others. If it ends with an error,
 /// [`ready`](PacketSource::ready) reports [`Error::SourceLost`] once, which
 /// [`next_batch`](PacketSource::next_batch) and streams do not return; [`ended`](Self::ended) lists
-/// both kinds, with their errors. The merge ends with its last source, and returns the error of
-/// that one as it is. [`Stats`] are those of all sources, also of those that have ended.
+/// both kinds, with their errors. The merge ends with its last source, and returns its error
+/// unchanged. [`Stats`] are the totals of all sources, including those that have ended.
 ///
-/// Idle sources are not looked at: while others are busy a system call finds out every 100 µs which
-/// of them have packets again.
+/// Idle sources are not polled: while others are busy, a system call every 100 µs finds those that
+/// have packets again.
 #[derive(Debug)]
 pub struct Merge<S> {
     // The set is dropped first, while its members are still open, so the kernel has nothing to
@@ -82,7 +82,8 @@ pub struct Merge<S> {
 struct Member<S> {
     source: S,
     origin: usize,
-    /// It was empty when it was last looked at. Its descriptor says when to look again.
+    /// It was empty at the last check. Its descriptor becomes readable when it is worth checking
+    /// again.
     idle: bool,
 }
 
@@ -94,12 +95,12 @@ pub struct Ended<S> {
     pub origin: usize,
     /// The source itself, still open.
     pub source: S,
-    /// The error that it ended with. `None` if it ended as a file does, or if it was the last: then
+    /// The error that it ended with. `None` if it ended without one, or if it was the last: then
     /// the merge itself returned the error.
     pub error: Option<Arc<Error>>,
 }
 
-/// The packets of one batch of a [`Merge`]. Dropping it gives all of their memory back.
+/// The packets of one batch of a [`Merge`]. Dropping it returns all of their memory.
 #[derive(Debug)]
 pub struct MergedBatch<B> {
     batch: Option<B>,
@@ -182,8 +183,8 @@ impl<S: PacketSource> Merge<S> {
         members.map(|member| (member.origin, &member.source))
     }
 
-    /// The sources that have not ended, with their numbers: for the [`Stats`] of each, or to change
-    /// them.
+    /// The sources that have not ended, with their numbers, for example to read the [`Stats`] of
+    /// each or to change them.
     pub fn sources_mut(&mut self) -> impl ExactSizeIterator<Item = (usize, &mut S)> {
         let members = self.sources.iter_mut();
         members.map(|member| (member.origin, &mut member.source))

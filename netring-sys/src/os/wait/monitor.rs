@@ -23,7 +23,7 @@ use crate::{Error, Interface};
 /// ```
 ///
 /// The kernel does not announce a carrier that is lost and restored within a second. Every other
-/// change is reported, however late you ask for it.
+/// change is reported, however late you read it.
 #[derive(Debug)]
 pub struct LinkMonitor {
     // Dropped first, as in a `Waiter`.

@@ -7,17 +7,17 @@ use super::blocking;
 use super::schedule::Schedule;
 use crate::{Error, PacketSink};
 
-/// Paces the frames of any sink: so many packets, or bits, a second.
+/// Paces the frames of any sink: at a rate in packets or bits per second.
 ///
 /// The rate is exact in the long run: each frame has its time on a schedule in whole nanoseconds,
-/// to which remainders are carried over, so that nothing is rounded away. A frame that goes out
-/// late delays none after it. The pacer never waits busily: it sleeps until the next frame is due,
-/// which takes the system about 60 µs longer, and then the frames that are due by then go out
-/// together. At 10,000 packets a second and below that is one at a time.
+/// to which remainders are carried over, so that nothing is rounded away. A late frame does not
+/// delay those after it. The pacer never busy-waits: it sleeps until the next frame is due, wakes
+/// up about 60 µs late, and then sends all due frames together. At 10,000 packets a second and
+/// below that is one at a time.
 ///
-/// A sender that was held up for longer makes up for at most 100 ms ([`catch_up`](Self::catch_up)):
-/// so the most frames that leave back to back are those of that time at the rate, and one. Time
-/// beyond that is not made up, and counted ([`lost`](Self::lost)).
+/// A delayed sender catches up at most 100 ms ([`catch_up`](Self::catch_up)): the largest burst is
+/// that time at the rate, plus one frame. Time beyond that is not caught up, but counted
+/// ([`lost`](Self::lost)).
 ///
 /// ```no_run
 /// use std::os::fd::AsFd;
@@ -50,7 +50,7 @@ const MOST: u64 = 10_000_000_000_000;
 const LONGEST: usize = 1 << 30;
 
 impl Pacer {
-    /// So many frames a second, of any length.
+    /// Creates a pacer for this many frames a second, of any length.
     ///
     /// # Errors
     /// [`Error::Config`] for 0, and for more than 10¹³.
@@ -58,8 +58,8 @@ impl Pacer {
         Self::new(packets, false)
     }
 
-    /// So many bits a second of frames as they are given to the sink. For bits on the wire, add
-    /// what the link adds to each ([`overhead`](Self::overhead)).
+    /// Creates a pacer for this many bits a second of frames as passed to the sink. For bits on the
+    /// wire, set the overhead that the link adds to each ([`overhead`](Self::overhead)).
     ///
     /// # Errors
     /// [`Error::Config`] for 0, and for more than 10¹³.
@@ -91,8 +91,8 @@ impl Pacer {
         self
     }
 
-    /// How much delay of the sender is made up for. Default: 100 ms. It bounds how many frames go
-    /// out back to back: those of this time at the rate, and one.
+    /// How much delay of the sender is caught up. Default: 100 ms. It bounds bursts: this time at
+    /// the rate, plus one frame.
     #[must_use]
     pub fn catch_up(mut self, time: Duration) -> Self {
         self.schedule = self.schedule.catch_up(time);
@@ -100,8 +100,8 @@ impl Pacer {
     }
 
     /// Sends one frame when it is due: sleeps until then, after flushing those before it, and waits
-    /// for room if necessary. The frame itself is on its way after the next call that sleeps, or
-    /// the next [`flush`](PacketSink::flush).
+    /// for room if necessary. The frame itself is sent by the next call that sleeps, or the next
+    /// [`flush`](PacketSink::flush).
     ///
     /// # Errors
     /// The errors of [`wait::send`](super::send). The frame was not sent, and its time is not used
@@ -122,7 +122,7 @@ impl Pacer {
 
     /// The time until the next frame is due; zero if it is due. The first one is due at once.
     ///
-    /// With [`sent`](Self::sent) this paces whatever sends.
+    /// Together with [`sent`](Self::sent), this paces any sender.
     pub fn until_due(&mut self) -> Duration {
         self.schedule.until_due()
     }
@@ -143,7 +143,7 @@ impl Pacer {
         self.schedule.late()
     }
 
-    /// The time that was not made up for, because the sender was held up for longer than
+    /// Time that was not caught up, because the sender was delayed by more than
     /// [`catch_up`](Self::catch_up). While it is zero, the rate was kept.
     pub const fn lost(&self) -> Duration {
         self.schedule.lost()

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// When the next of several frames is due. A frame that goes out late delays none after it: the
-/// sender makes up for a delay, up to a bound.
+/// When the next of several frames is due. A late frame does not delay those after it: the sender
+/// catches up, up to a bound.
 ///
 /// [`Pacer`](super::Pacer) keeps one for a rate; other schedules add their own gaps:
 ///
@@ -28,7 +28,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// A schedule that makes up for up to 100 ms. Its first frame is due at once.
+    /// Creates a schedule that catches up at most 100 ms. Its first frame is due at once.
     pub const fn new() -> Self {
         Self {
             catch_up: 100_000_000,
@@ -39,14 +39,14 @@ impl Schedule {
         }
     }
 
-    /// How much delay of the sender is made up for. Default: 100 ms.
+    /// How much delay of the sender is caught up. Default: 100 ms.
     #[must_use]
     pub fn catch_up(mut self, time: Duration) -> Self {
         self.catch_up = nanos(time);
         self
     }
 
-    /// The next frame is due so much later. The clock starts with the first look at it.
+    /// Makes the next frame due this much later. The clock starts when it is first read.
     pub fn add(&mut self, gap: Duration) {
         self.add_nanos(nanos(gap));
     }
@@ -58,7 +58,7 @@ impl Schedule {
 
     /// The time until the next frame is due; zero if it is due.
     pub fn until_due(&mut self) -> Duration {
-        // Frames that were due when the clock was last read go out without another look.
+        // Frames that were due when the clock was last read are sent without reading it again.
         if self.start.is_some() && self.due <= self.seen {
             return Duration::ZERO;
         }
@@ -89,7 +89,7 @@ impl Schedule {
         Duration::from_nanos(self.seen.saturating_sub(self.due))
     }
 
-    /// The time that was not made up for, by which the schedule is later.
+    /// Time that was not caught up, by which the schedule was shifted.
     pub const fn lost(&self) -> Duration {
         Duration::from_nanos(self.lost)
     }

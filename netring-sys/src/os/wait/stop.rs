@@ -35,7 +35,7 @@ struct State {
 }
 
 impl StopHandle {
-    /// A handle of its own, for a loop that [`wait`](Self::wait)s on it.
+    /// Creates an independent handle, for a loop that [`wait`](Self::wait)s on it.
     ///
     /// # Errors
     /// `eventfd` failed: the process has too many descriptors.
@@ -60,8 +60,8 @@ impl StopHandle {
         let _ = event_signal(self.0.event.as_fd());
     }
 
-    /// Waits until it is stopped and returns true, or false once the time is over or a signal
-    /// arrives. The time is kept as the system's timers keep it, about 60 µs longer.
+    /// Waits until it is stopped and returns true, or false if the timeout expires or a signal
+    /// arrives. The system's timers lengthen the timeout by about 60 µs.
     ///
     /// # Errors
     /// `ppoll` failed.

@@ -32,8 +32,8 @@ const KEPT: usize = 1024;
 #[derive(Debug)]
 pub struct InterfaceTable {
     notifications: OwnedFd,
-    /// For lists. Like the other it is in the namespace in which the table was made, whichever
-    /// thread updates it.
+    /// For lists. Like the other socket, it is in the namespace in which the table was made,
+    /// whichever thread updates it.
     list: OwnedFd,
     /// Its pages are allocated only as far as notifications have filled them.
     buffer: Box<[u8]>,
@@ -71,13 +71,13 @@ pub enum InterfaceChange<'a> {
 }
 
 impl InterfaceTable {
-    /// Reads the interfaces of this thread's network namespace, and follows them from now on, also
-    /// from threads in others. For another namespace call it inside
+    /// Reads the interfaces of this thread's network namespace, and follows them from now on, even
+    /// from threads in other namespaces. For another namespace, call it inside
     /// [`Namespace::run`](crate::Namespace::run).
     ///
     /// # Errors
-    /// The failed call, also if a sandbox forbids netlink; `EAGAIN` if interfaces come and go so
-    /// fast that no complete list can be read within a second.
+    /// The failed call, including one that a sandbox forbids (netlink); `EAGAIN` if interfaces come
+    /// and go so fast that no complete list can be read within a second.
     pub fn new() -> Result<Self, Error> {
         // Notifications first, so that no change after the list is missed.
         let mut table = Self {
@@ -110,7 +110,7 @@ impl InterfaceTable {
 
     /// Reads what has changed since the last call, and calls `changed` with each change, in order.
     /// Never blocks for long: if the kernel lost notifications, all interfaces are read again, and
-    /// the differences are the changes; an interface that came and went meanwhile is in none.
+    /// the differences are the changes; an interface that came and went meanwhile is not reported.
     ///
     /// # Errors
     /// The failed call. The changes are not lost: the next call reads them.
@@ -122,7 +122,8 @@ impl InterfaceTable {
                         self.names.take(&message, &mut changed);
                     }
                 }
-                // What is still in the queue is older than the list, which therefore comes last.
+                // Notifications still in the queue are older than the list, which therefore comes
+                // last.
                 Ok(None) if self.lost => return Ok(self.read_all(&mut changed)?),
                 Ok(None) => return Ok(()),
                 Err(error) if error.is(libc::ENOBUFS) || error.is(libc::EMSGSIZE) => {

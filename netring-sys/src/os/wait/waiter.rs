@@ -1,4 +1,4 @@
-//! One descriptor for all that a live source waits for.
+//! One descriptor for everything that a live source waits for.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub struct Waiter {
 
 impl Waiter {
     /// Creates a waiter for `socket`, which is bound to `interface`. If the interface was not
-    /// looked up in a [given namespace](Interface::namespace), call it in that of the two.
+    /// looked up in a [given namespace](Interface::namespace), call it in the namespace of the two.
     ///
     /// It does not fail in a sandbox that forbids netlink: see
     /// [`why_link_unwatched`](Self::why_link_unwatched).
@@ -69,7 +69,7 @@ impl Waiter {
     ///
     /// The source then reports what its own socket reports. For AF_PACKET that is when the
     /// interface is set down, and its removal if it was up. A lost carrier is not reported, and the
-    /// removal of an interface that is down wakes no reader: a source has to look for it.
+    /// removal of an interface that is down wakes no reader: a source must check for it.
     pub fn why_link_unwatched(&self) -> Option<&SyscallError> {
         self.link.as_ref()?.why_unwatched()
     }
@@ -127,9 +127,9 @@ impl Waiter {
         self.stop.clone()
     }
 
-    /// Makes `stop`, the handle of another source, that of this one too, so that one call stops
-    /// both. Handles that were returned before stop nothing any more. Changes of the interface are
-    /// events of the other one only.
+    /// Makes `stop`, the handle of another source, also stop this one, so that one call stops both.
+    /// Handles returned earlier no longer stop anything. Only the other source emits events for
+    /// changes of the interface.
     ///
     /// # Errors
     /// The failed call: there is not enough memory.

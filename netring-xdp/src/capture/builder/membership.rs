@@ -1,12 +1,12 @@
-//! What the interface receives for the sake of a capture.
+//! Additional addresses that the interface receives for a capture.
 
 use netring_sys::Membership;
 
 use super::CaptureBuilder;
 
 impl CaptureBuilder {
-    /// Whether to receive packets to all multicast groups, also to those that this host has not
-    /// joined, for as long as the capture lives. Default: no. [Promiscuous](Self::promiscuous) mode
+    /// Whether to receive packets to all multicast groups, including those that this host has not
+    /// joined, for the lifetime of the capture. Default: no. [Promiscuous](Self::promiscuous) mode
     /// includes it.
     #[doc(alias = "PACKET_MR_ALLMULTI")]
     pub const fn all_multicast(mut self, all_multicast: bool) -> Self {
@@ -14,13 +14,13 @@ impl CaptureBuilder {
         self
     }
 
-    /// Receives packets to this multicast address of the link layer too, for as long as the capture
-    /// lives; call it again for each further one. For an IPv4 group that is `01:00:5e` and the last
-    /// 23 bits of the group, for an IPv6 group `33:33` and its last 32 bits.
+    /// Also receives packets to this multicast address of the link layer, for the lifetime of the
+    /// capture; call it again for each further address. For an IPv4 group that is `01:00:5e` and
+    /// the last 23 bits of the group, for an IPv6 group `33:33` and its last 32 bits.
     ///
     /// The address must be as long as those of the interface, on Ethernet 6 bytes. No report of a
-    /// membership is sent (IGMP, MLD), so a switch or router that forwards by them does not learn
-    /// of it.
+    /// membership is sent (IGMP, MLD), so switches and routers that forward by such reports do not
+    /// learn of it.
     ///
     /// ```no_run
     /// use netring_xdp::XdpCapture;
@@ -39,10 +39,10 @@ impl CaptureBuilder {
         self
     }
 
-    /// Receives packets to this unicast address of the link layer too, besides the interface's own,
-    /// for as long as the capture lives; call it again for each further one (kernel 2.6.36). The
-    /// address must be as long as those of the interface, on Ethernet 6 bytes. An interface without
-    /// room for it becomes promiscuous.
+    /// Also receives packets to this unicast address of the link layer, in addition to the
+    /// interface's own, for the lifetime of the capture; call it again for each further address
+    /// (kernel 2.6.36). The address must be as long as those of the interface, on Ethernet 6 bytes.
+    /// An interface without room for it becomes promiscuous.
     #[doc(alias = "PACKET_MR_UNICAST")]
     pub fn unicast(mut self, address: impl Into<Vec<u8>>) -> Self {
         self.addresses.push(Membership::Unicast(address.into()));

@@ -6,16 +6,16 @@ use super::CaptureBuilder;
 
 impl CaptureBuilder {
     /// Captures in this network namespace. Default: that of the thread that calls
-    /// [`build`](Self::build), whose own is never changed.
+    /// [`build`](Self::build), whose own namespace never changes.
     ///
-    /// Everything that the capture does later is in its namespace too, whichever thread reads it:
+    /// All later operations of the capture stay in its namespace too, whichever thread reads it:
     /// its memberships, the state of the link, [`XdpCapture::link_monitor`],
-    /// [`XdpCapture::into_workers`]. The namespace and its interfaces exist as long as the capture
-    /// does, even if its name is deleted.
+    /// [`XdpCapture::into_workers`]. The namespace and its interfaces live as long as the capture,
+    /// even if the name is deleted.
     ///
-    /// It needs CAP_SYS_ADMIN, besides what a capture needs, unless the thread is in the namespace
-    /// already. A [program of the user's own](Self::program) that asks the driver for metadata must
-    /// have been loaded in the namespace ([`Namespace::run`]).
+    /// Requires CAP_SYS_ADMIN in addition to what a capture needs, unless the thread is already in
+    /// the namespace. A [program of the user's own](Self::program) that asks the driver for
+    /// metadata must have been loaded in the namespace ([`Namespace::run`]).
     ///
     /// ```no_run
     /// use netring_sys::Namespace;

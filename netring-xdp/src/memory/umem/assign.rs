@@ -40,7 +40,7 @@ impl Shared {
         let Some((range, tokens)) = ownership.unassigned.take(count) else {
             return Err(self.too_few(setting, count, left));
         };
-        // There is room for all chunks that it owns, and no others ever come: nothing is allocated
+        // There is room for all chunks that it owns, and it never gets others: nothing is allocated
         // later.
         let free = Stack::new(tokens);
         let pool = Pool {

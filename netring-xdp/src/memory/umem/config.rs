@@ -7,7 +7,7 @@ use netring_sys::{Error, Mmap, Profile, SyscallError};
 use crate::memory::geometry::Geometry;
 use crate::options::Sizes;
 
-/// Bytes before each frame to send in which the kernel looks for what is requested with it.
+/// Bytes before each frame to send that the kernel reads for requests.
 pub(crate) const TRANSMIT_METADATA: u32 = size_of::<xsk_tx_metadata>() as u32;
 
 /// Settings of packet memory. Defaults: 4096 aligned chunks of 2048 bytes (8 MiB), no headroom,
@@ -81,9 +81,9 @@ impl UmemConfig {
     }
 
     /// Bytes of a chunk: a power of two from 2048 to a page (4096 on most machines), or with
-    /// [`unaligned`](Self::unaligned) any number between. Default: 2048. Of a chunk 256 bytes and
-    /// the headroom are not available for a received packet, which leaves 1792 of 2048, 3840 of
-    /// 4096.
+    /// [`unaligned`](Self::unaligned) any number between. Default: 2048. 256 bytes of a chunk and
+    /// the headroom are not available for a received packet, which leaves 1792 of 2048 bytes and
+    /// 3840 of 4096.
     pub const fn chunk_size(mut self, bytes: u32) -> Self {
         self.chunk_size = bytes;
         self
@@ -95,7 +95,7 @@ impl UmemConfig {
         self
     }
 
-    /// Bytes that stay free before each received packet, besides the 256 that always do: room to
+    /// Bytes that stay free before each received packet, in addition to the usual 256: room to
     /// prepend headers. Default: 0.
     pub const fn headroom(mut self, bytes: u32) -> Self {
         self.headroom = bytes;

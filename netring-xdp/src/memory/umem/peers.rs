@@ -1,4 +1,4 @@
-//! The sockets that are bound over a UMEM, with which later sockets share it.
+//! The sockets bound over a UMEM, with which later sockets share it.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicBool;

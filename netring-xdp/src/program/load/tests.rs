@@ -10,7 +10,7 @@ fn good() -> Vec<u8> {
     Program::redirect().queues(4).object().unwrap()
 }
 
-/// What aya does with an object before it calls the kernel.
+/// aya's processing of an object before it calls the kernel.
 fn load(bytes: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
     read(|| {
         let mut object = aya_obj::Object::parse(bytes)?;

@@ -1,5 +1,5 @@
-//! What a filter may ask of a packet socket and an XDP program cannot answer is refused: a filter
-//! means what it says, or is an error.
+//! Refuses tests that a packet socket supports and an XDP program does not: a filter means what it
+//! says, or is an error.
 
 use netring_sys::Error;
 use netring_sys::filter::{Ancillary, Op, Program, Width};

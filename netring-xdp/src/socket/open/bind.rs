@@ -54,7 +54,7 @@ pub(super) fn bind(
 
 /// Waits for the queue if it is busy. It becomes free a moment after its last socket was closed:
 /// the kernel releases it later, under the lock for changes of all interfaces. While namespaces are
-/// created and removed that was seen to take more than a second.
+/// created and removed, this was seen to take more than a second.
 fn bind_when_free(
     socket: BorrowedFd<'_>,
     address: &sockaddr_xdp,

@@ -1,5 +1,4 @@
-//! Configurations that are refused before, or because of what, other sockets over the same memory
-//! decided.
+//! Configurations that are refused, by themselves or because of other sockets over the same memory.
 
 use netring_sys::{Error, Interface};
 
@@ -7,7 +6,7 @@ use crate::memory::umem::{Peer, Shared};
 use crate::options::CopyMode;
 use crate::socket::config::SocketConfig;
 
-/// What no socket can have, whatever other sockets there are.
+/// Checks that do not depend on other sockets.
 pub(super) fn config(
     shared: &Shared,
     config: &SocketConfig,
@@ -50,7 +49,7 @@ pub(super) fn config(
     Ok(())
 }
 
-/// Sockets of one queue share a fill ring, whose owner has to clear the mark of the metadata.
+/// Sockets of one queue share a fill ring, and its owner must clear the mark of the metadata.
 pub(super) fn metadata(config: &SocketConfig, same_queue: Option<&Peer>) -> Result<(), Error> {
     if config.options.metadata && same_queue.is_some_and(|peer| !peer.metadata) {
         return Err(Error::Config {

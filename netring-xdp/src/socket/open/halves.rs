@@ -95,8 +95,8 @@ impl Bound<'_> {
         })))
     }
 
-    /// What can be requested with a frame, and the most chunks of one: the kernel's figures in copy
-    /// mode, otherwise the driver's.
+    /// The supported requests, and the maximum number of chunks per frame: the kernel's figures in
+    /// copy mode, otherwise the driver's.
     fn offloads(&self) -> Result<(Offloads, u32), Error> {
         if !self.socket.zero_copy {
             let offloads = Offloads::of_kernel(self.shared.software_checksum);

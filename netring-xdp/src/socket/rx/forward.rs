@@ -1,4 +1,4 @@
-//! Packets that are forwarded from where they are.
+//! Packets that are forwarded in place.
 //!
 //! # Safety
 //! The invariant of this file is that of its parent; the one slice that is lent for writing is gone
@@ -15,14 +15,13 @@ use crate::memory::geometry::{ByteRange, ChunkIndex};
 use crate::ring::Entry;
 use crate::socket::tx::TxHalf;
 
-/// What became of forwarded packets.
+/// The fate of forwarded packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Forwarded {
     /// Packets that are now in the transmit ring.
     pub sent: u64,
-    /// Packets that are gone: the ring had no room for them, or they span more chunks than a frame
-    /// may.
+    /// Lost packets: the ring had no room for them, or they span more chunks than a frame may.
     pub refused: u64,
 }
 
@@ -163,8 +162,8 @@ impl RxBatch<'_> {
         true
     }
 
-    /// Clears the words in which the kernel looks for requests: anything may precede a received
-    /// packet. (Some drivers ignore the option that says that there is no request.)
+    /// Clears the words that the kernel reads for requests: anything may precede a received packet.
+    /// (Some drivers ignore the option that says that there is no request.)
     fn clear_request(&self) {
         let geometry = self.half.shared.geometry();
         let front = geometry.front();

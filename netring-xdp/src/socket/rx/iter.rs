@@ -39,7 +39,7 @@ pub(crate) struct RawIter<'a, M> {
     at: u32,
 }
 
-/// What each packet is mapped to.
+/// The result for each packet.
 pub(crate) trait PacketMapper<'a>: Copy {
     type Item;
 

@@ -1,4 +1,4 @@
-//! What the driver knows about packets, written before them by the program.
+//! The driver's metadata of packets, written before them by the program.
 //!
 //! ```text
 //! ┌────────────────────────────── chunk ──────────────────────────────┐
@@ -31,18 +31,18 @@ use crate::program::Metadata;
 /// Bytes of the mark.
 pub(super) const MARK: u32 = Metadata::MARK as u32;
 
-/// Before which packets metadata is read.
+/// The packets before which metadata is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MetadataPlacement {
-    /// Those that start where the mark was cleared. If a program moved the front of a packet, what
-    /// precedes it may be written by its sender.
+    /// Those that start where the mark was cleared. If a program moved the front of a packet, its
+    /// sender may have written the bytes before it.
     Default,
     /// All: the program moves no fronts, and writes before each packet. A driver may put words of
     /// its own there (igc its timestamps), so that the packet starts later.
     Anywhere,
 }
 
-/// Received packets, oldest first: the bytes of each, and what the driver knows about it.
+/// Received packets, oldest first: the bytes of each, and the driver's metadata.
 ///
 /// `None` if no program [with metadata](crate::program::Redirect::metadata) wrote something before
 /// the packet.
@@ -52,7 +52,7 @@ pub struct Described<'a>(RawIter<'a, RawMetadata>);
 /// Maps a packet to its bytes, and to those before it that may be metadata.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RawMetadata {
-    /// `None`: before none.
+    /// `None`: none.
     placement: Option<MetadataPlacement>,
     expected_offset: u64,
     offset_mask: u64,
@@ -125,13 +125,13 @@ impl RxHalf {
 }
 
 impl RxBatch<'_> {
-    /// The packets that are still lent, and what is known about them.
+    /// The packets that are still lent, with their metadata.
     #[inline]
     pub(crate) fn described(&self) -> Described<'_> {
         Described(self.raw_metadata())
     }
 
-    /// The packets that are still lent, and what precedes them.
+    /// The packets that are still lent, with the bytes before them.
     #[inline]
     pub(crate) fn raw_metadata(&self) -> RawIter<'_, RawMetadata> {
         let geometry = self.half.shared.geometry();

@@ -1,5 +1,5 @@
-//! What some sockets do besides sending one chunk after the other: frames in several chunks, and
-//! requests that go with a frame.
+//! Functions of some sockets beyond sending single chunks: frames in several chunks, and requests
+//! with a frame.
 #![deny(unsafe_code)]
 
 use netring_sys::Clock;
@@ -16,7 +16,7 @@ pub(crate) struct TxFeatures {
     pub(crate) short: usize,
     /// Bytes of the longest frame that a slot is available for.
     pub(crate) max_len: usize,
-    /// What is requested with the slot that is being written.
+    /// The requests for the slot being written.
     pub(crate) request: Request,
     pub(crate) offloads: Offloads,
     /// Frames that do not fit a chunk are written here, and cut into chunks when they are

@@ -1,4 +1,4 @@
-//! Has the kernel send what was committed, and counts what became of it.
+//! Makes the kernel send committed frames, and counts their fate.
 #![deny(unsafe_code)]
 
 use netring_sys::syscall::{Kick, kick_transmit, xdp_statistics_of};
@@ -8,8 +8,8 @@ use super::TxHalf;
 use super::in_flight::InFlight;
 
 impl TxHalf {
-    /// Publishes what was staged, and has the kernel send it if it waits for a call. Returns how
-    /// many entries are left in the ring.
+    /// Publishes staged descriptors, and makes the kernel send them if it waits for a call. Returns
+    /// how many entries are left in the ring.
     ///
     /// In copy mode the kernel sends within the call, as many frames at a time as its budget
     /// allows: it is called until the ring is empty, or it takes no more.

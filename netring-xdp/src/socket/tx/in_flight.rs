@@ -1,4 +1,4 @@
-//! What is noted about chunks in flight, until they are completed.
+//! Notes about chunks in flight, kept until they are completed.
 #![deny(unsafe_code)]
 
 use netring_sys::{Clock, SentTimestamps, Timestamp};
@@ -6,7 +6,7 @@ use netring_sys::{Clock, SentTimestamps, Timestamp};
 use super::request::{Request, stamp_word};
 use crate::memory::geometry::{ByteRange, ChunkIndex, Geometry};
 
-/// What is noted about the chunks in flight.
+/// Notes about the chunks in flight.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     of: Box<[InFlightChunk]>,
@@ -16,7 +16,7 @@ pub(crate) struct InFlight {
     clock: Clock,
 }
 
-/// What is noted about one chunk.
+/// The note about one chunk.
 #[derive(Clone, Debug, Default)]
 struct InFlightChunk {
     inner: bool,
@@ -30,7 +30,7 @@ struct RequestedStamp {
     id: u64,
     /// Where the words of the request are.
     words: ByteRange,
-    /// What the word of the timestamp held before.
+    /// The previous content of the timestamp's word.
     before: u64,
 }
 
@@ -54,7 +54,7 @@ impl InFlight {
         self.inner
     }
 
-    /// The timestamps that arrived, and what became of the others.
+    /// The timestamps that arrived, and the fate of the others.
     pub(crate) const fn timestamps(&self) -> &SentTimestamps {
         &self.timestamps
     }

@@ -1,4 +1,4 @@
-//! Chunks of frames that are done come back.
+//! Takes back the chunks of completed frames.
 //!
 //! # Safety
 //! The invariant of this file: a token is made for a chunk of the completion ring only as its entry
@@ -149,8 +149,8 @@ impl TxHalf {
     }
 }
 
-/// Reads what is noted about the chunks in entries of the completion ring that are not yet
-/// released, before they are used again.
+/// Reads the notes about chunks in unreleased entries of the completion ring, before they are
+/// reused.
 #[cold]
 fn note_completed(in_flight: &mut InFlight, region: &Region, run: &[<u64 as Entry>::Words]) {
     for addr in run.iter().map(u64::load) {

@@ -1,4 +1,4 @@
-//! What can be requested with a frame.
+//! Requests that accompany a frame.
 #![deny(unsafe_code)]
 
 use netring_sys::kernel::xdp::{
@@ -8,7 +8,7 @@ use netring_sys::{Error, PartialChecksum, XdpFeatures};
 
 use crate::memory::umem::TRANSMIT_METADATA;
 
-/// What is requested with a frame.
+/// The requests for a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Request {
     checksum: Option<PartialChecksum>,
@@ -16,17 +16,17 @@ pub(crate) struct Request {
     pub(crate) timestamp: Option<u64>,
 }
 
-/// What the kernel or the driver can be asked for.
+/// The supported requests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Offloads {
     pub(crate) checksum: bool,
     pub(crate) timestamp: bool,
-    /// The kernel computes checksums itself, over what is in the first chunk.
+    /// The kernel computes checksums itself, over the bytes in the first chunk.
     pub(crate) in_software: bool,
 }
 
 impl Offloads {
-    /// In copy mode: the kernel does what is requested, or has the driver do it.
+    /// In copy mode: the kernel handles requests, or passes them to the driver.
     pub(crate) const fn of_kernel(in_software: bool) -> Self {
         Self {
             checksum: true,

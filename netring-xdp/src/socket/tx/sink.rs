@@ -35,12 +35,12 @@ impl PacketSink for TxHalf {
     }
 }
 
-/// What a type with a sending half in its field `half` does by it.
+/// Implements the sending functions of a type with a sending half in its field `half`.
 macro_rules! sending_half {
     ($type:ty) => {
         impl $type {
-            /// Sends everything that was committed, and waits until it is completed or the time is
-            /// over. Returns how many frames are still in flight; `None` waits forever.
+            /// Sends everything that was committed, and waits until it is completed or the timeout
+            /// expires. Returns how many frames are still in flight; `None` waits forever.
             ///
             /// # Errors
             /// Those of [`flush`](netring_sys::PacketSink::flush).
@@ -61,7 +61,7 @@ macro_rules! sending_half {
                 self.half.transmit_timestamps()
             }
 
-            /// What became of the requested timestamps.
+            /// The fate of the requested timestamps.
             pub fn timestamp_stats(&mut self) -> $crate::TimestampStats {
                 self.half.timestamp_stats()
             }

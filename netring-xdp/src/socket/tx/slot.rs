@@ -1,4 +1,4 @@
-//! Room for one frame, and what can be requested with it.
+//! Room for one frame, and its requests.
 #![deny(unsafe_code)]
 
 use netring_sys::{Error, PacketSlot};

@@ -37,8 +37,8 @@ impl TxHalf {
             options: options | asks,
         };
         let front = geometry.front();
-        // The kernel does not check where an unaligned chunk starts: what precedes the frame could
-        // be the end of another chunk.
+        // The kernel does not check where an unaligned chunk starts: the bytes before the frame
+        // could be the end of another chunk.
         let inside = (front..=geometry.chunk_size()).contains(&offset)
             && len <= geometry.chunk_size() - offset;
         if !inside || !geometry.takes_transmit(&desc) || self.tx.room(1) == 0 {
@@ -80,7 +80,7 @@ impl TxHalf {
         while at < len {
             let piece = room.min(len - at);
             let Some(mut token) = self.pool.pop() else {
-                debug_assert!(false, "the caller looked for room");
+                debug_assert!(false, "the caller checked for room");
                 return;
             };
             if len > room {
@@ -115,7 +115,7 @@ impl TxHalf {
         self.pool.len().min(self.tx.room(pieces)) >= pieces
     }
 
-    /// Notes what is needed when a chunk is completed.
+    /// Notes the data needed when a chunk is completed.
     pub(crate) fn note_sent(
         &mut self,
         desc: &xdp_desc,

@@ -14,7 +14,7 @@ use crate::{Count, Error, PacketSink, SinkStats, Stats};
 /// The most packets of a batch: [`Received`](crate::xdp::Received).
 const BATCH: u32 = 256;
 
-/// What is known of one direction.
+/// The state of one direction.
 #[derive(Debug)]
 pub(super) struct Lane {
     way: Way,
@@ -138,7 +138,7 @@ impl Lane {
             let mut one = Stats::counted(stats.delivered);
             one.dropped = Count::Exact(dropped);
             one.invalid = Count::Exact(stats.invalid);
-            // Those in the ring are not counted by anybody.
+            // No other counter includes those in the ring.
             one.offered = Count::AtLeast(stats.delivered + dropped + stats.invalid);
             source += one;
         }

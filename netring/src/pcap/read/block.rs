@@ -7,9 +7,8 @@ use super::super::statistics::InterfaceStatistics;
 use super::contents::Contents;
 use super::place::BlockPlace;
 
-/// A block of a pcapng file that belongs to no packet: names of addresses, secrets to decrypt
-/// packets, statistics, an entry of a journal, one that an organisation defines, or one of an
-/// unknown kind.
+/// A block of a pcapng file that belongs to no packet: name records, decryption secrets,
+/// statistics, a journal entry, a custom block of an organisation, or a block of unknown kind.
 ///
 /// [`CaptureWriter::write_block`](crate::pcap::CaptureWriter::write_block) writes it to another
 /// file.
@@ -46,7 +45,7 @@ impl<'a> Block<'a> {
         self.place.order == ByteOrder::Big
     }
 
-    /// How many packets of the batch are before it.
+    /// How many packets of the batch precede it.
     pub const fn packets_before(&self) -> usize {
         let lent = self.contents.lent();
         (self.place.before as usize).saturating_sub(lent)
@@ -57,7 +56,7 @@ impl<'a> Block<'a> {
     }
 
     /// The number of the interface, its statistics, and all their options; `None` if it is another
-    /// block, or makes no sense.
+    /// block or invalid.
     pub(in crate::pcap) fn statistics(&self) -> Option<(u32, InterfaceStatistics, Iter<'a>)> {
         (self.kind() == STATISTICS)
             .then(|| self.contents.parse_statistics(self.body()))

@@ -61,8 +61,7 @@ impl CaptureFile {
 }
 
 impl<R: Read> CaptureFile<R> {
-    /// Reads a file from any reader, which needs no buffer of its own. The first bytes are read at
-    /// once.
+    /// Reads a file from any reader, which needs no buffer. The first bytes are read at once.
     ///
     /// ```
     /// use netring::{PacketSource, pcap::CaptureFile};
@@ -96,9 +95,8 @@ impl<R: Read> CaptureFile<R> {
     /// [`Stats::left_out`].
     ///
     /// It means the same as [`Filtered`](crate::adapters::Filtered) around the file, and
-    /// [`try_for_each`](Self::try_for_each) goes by it too. A packet for which the expression has
-    /// no meaning, because of its link type, ends the file with an error, after the packets before
-    /// it.
+    /// [`try_for_each`](Self::try_for_each) obeys it too. A packet for which the expression has no
+    /// meaning, because of its link type, ends the file with an error, after the packets before it.
     ///
     /// ```no_run
     /// use netring::pcap::CaptureFile;
@@ -117,8 +115,8 @@ impl<R: Read> CaptureFile<R> {
         Ok(self)
     }
 
-    /// Lends the blocks that belong to no packet too: [`Batch::blocks`]. A batch may have blocks
-    /// and no packets then. [`CaptureWriter::copy`](crate::pcap::CaptureWriter::copy) sets it.
+    /// Also lends the blocks that belong to no packet: [`Batch::blocks`]. A batch may then have
+    /// blocks and no packets. [`CaptureWriter::copy`](crate::pcap::CaptureWriter::copy) sets it.
     #[must_use]
     pub const fn lend_blocks(mut self) -> Self {
         self.contents.lends_blocks = true;
@@ -140,9 +138,8 @@ impl<R: Read> CaptureFile<R> {
         self.reader.get_mut()
     }
 
-    /// What the section of the file says about the machine and the program that made it; `None` in
-    /// pcap. It is the section of the packets that were lent last: a batch ends where a section
-    /// does.
+    /// The file section's description of the machine and the program that made it; `None` in pcap.
+    /// It is the section of the packets lent last: a batch ends where a section does.
     pub fn section(&self) -> Option<&Section> {
         self.contents.section()
     }
@@ -159,7 +156,7 @@ impl<R: Read> CaptureFile<R> {
         self.interfaces_from(0)
     }
 
-    /// The same, from this one of the section on, counted from 0.
+    /// The same, starting from this interface of the section, counted from 0.
     pub(in crate::pcap) fn interfaces_from(
         &self,
         first: usize,
@@ -174,8 +171,7 @@ impl<R: Read> CaptureFile<R> {
         self.contents.statistics()
     }
 
-    /// How many options were ignored so far because they make no sense; 0 in pcap, which has no
-    /// options.
+    /// How many invalid options were ignored so far; 0 in pcap, which has no options.
     ///
     /// These are an `if_tsresol` that is not 1 byte long, an `if_tsoffset` that is not 8 bytes
     /// long, a repetition of either, an option that runs past the end of its block, and an end of
@@ -276,7 +272,7 @@ impl<R> fmt::Debug for CaptureFile<R> {
 }
 
 impl Batch<'_> {
-    /// The packets with all that the file says about them.
+    /// The packets with all their information in the file.
     ///
     /// ```
     /// use netring::PacketSource;

@@ -1,4 +1,4 @@
-//! The first bytes of a file, by which its format is recognized.
+//! The first bytes of a file, which identify its format.
 
 use std::io::Read;
 

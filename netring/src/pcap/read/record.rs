@@ -1,4 +1,4 @@
-//! A packet of a file with all that the file says about it.
+//! A packet of a file with all its information in the file.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,8 @@ use super::contents::Contents;
 use super::place::{Kind, Place};
 use crate::Packet;
 
-/// A packet of a [`CaptureFile`](super::CaptureFile) with what only a file says about it: comments,
-/// the packets that were dropped before it, and any other option.
+/// A packet of a [`CaptureFile`](super::CaptureFile) with information that only a file has:
+/// comments, the number of packets dropped before it, and any other option.
 /// [`CaptureWriter::write_record`](crate::pcap::CaptureWriter::write_record) writes it with all of
 /// that.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +34,8 @@ impl<'a> Record<'a> {
         self.packet
     }
 
-    /// Whether the file has a time for it. The packet of a simple packet block has that of another
-    /// packet.
+    /// Whether the file has a time for it. The packet of a simple packet block takes the time of
+    /// another packet.
     #[doc(alias = "SPB")]
     pub fn has_time(&self) -> bool {
         self.place.kind != Kind::Simple
@@ -48,7 +48,7 @@ impl<'a> Record<'a> {
         comments.map(|(_, value)| options::text(value))
     }
 
-    /// How many packets of its interface were dropped between the one before and this one; `None`
+    /// How many packets of its interface were dropped between the previous one and this one; `None`
     /// if the file does not say.
     #[doc(alias = "epb_dropcount")]
     pub fn dropped(&self) -> Option<u64> {
@@ -65,7 +65,7 @@ impl<'a> Record<'a> {
         self.raw_options()
     }
 
-    /// What the file says about its interface; `None` in pcap.
+    /// The file's description of its interface; `None` in pcap.
     pub fn interface(&self) -> Option<InterfaceDescription> {
         self.contents.interface(self.packet.interface())
     }

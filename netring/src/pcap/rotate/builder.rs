@@ -14,10 +14,10 @@ use crate::pcap::write::{CaptureWriter, Format, WriterBuilder};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fsync {
-    /// Whenever the kernel does it: usually within 30 seconds.
+    /// When the kernel does it: usually within 30 seconds.
     #[default]
     Never,
-    /// When a file is complete, with its folder.
+    /// When a file is complete, with its directory.
     EachFile,
     /// Whenever this time has passed, and when a file is complete.
     Every(Duration),
@@ -47,7 +47,7 @@ pub(super) struct Settings {
     pub(super) on_finished: Option<OnFinished>,
 }
 
-/// What a file has at most.
+/// The limits of a file.
 pub(super) struct Limits {
     pub(super) bytes: u64,
     pub(super) packets: u64,
@@ -56,8 +56,7 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Whether so many nanoseconds are more than an interval can have, with a change of the clock
-    /// by up to a day in it.
+    /// Whether this many nanoseconds exceed an interval, including a clock change of up to a day.
     pub(super) fn is_beyond(&self, nanos: i128) -> bool {
         const DAY: i128 = 24 * 3600 * 1_000_000_000;
         let interval = self.interval.map_or(0, |interval| interval.as_nanos());
@@ -88,15 +87,15 @@ impl RotationBuilder {
         }
     }
 
-    /// The format of each file, its compression, and what it says about itself; default pcapng.
+    /// The format, compression and description of each file; default pcapng.
     pub fn writer(mut self, writer: WriterBuilder) -> Self {
         self.settings.writer = writer;
         self
     }
 
-    /// The most bytes of a file; default no limit. A file is larger only if its first packet is.
-    /// Of a compressed file it is the bytes that were passed on: it may exceed the limit by what
-    /// 192 KiB of packets are packed to.
+    /// The maximum number of bytes of a file; default no limit. A file is larger only if its first
+    /// packet is. For a compressed file the bytes written so far count: it may exceed the limit by
+    /// the compressed size of 192 KiB of packets.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.settings.limits.bytes = bytes;
         self
@@ -108,23 +107,23 @@ impl RotationBuilder {
         self
     }
 
-    /// Ends files when the clock shows a multiple of this time, beside all other limits: every full
-    /// hour with 3600 s, and at midnight with 24 h. The clock is the one that names the files: that
-    /// of the local time unless [`utc`](Self::utc) is set. Default: it ends no file.
+    /// Ends files when the clock shows a multiple of this time, in addition to all other limits:
+    /// every full hour with 3600 s, and at midnight with 24 h. The clock is the one that names the
+    /// files: local time unless [`utc`](Self::utc) is set. Default: none.
     #[doc(alias = "interval")]
     pub fn every(mut self, interval: Duration) -> Self {
         self.settings.limits.interval = Some(interval);
         self
     }
 
-    /// The most packets of a file; default no limit.
+    /// The maximum number of packets in a file; default no limit.
     pub fn max_packets(mut self, packets: u64) -> Self {
         self.settings.limits.packets = packets;
         self
     }
 
-    /// How many files are kept, with the one that is being written; default all. Before a new one
-    /// is created, the oldest is deleted. Files of an earlier run are left alone.
+    /// How many files are kept, including the one being written; default all. Before a new one is
+    /// created, the oldest is deleted. Files of an earlier run are left alone.
     pub fn keep(mut self, files: usize) -> Self {
         self.keep = Some(files);
         self
@@ -149,7 +148,7 @@ impl RotationBuilder {
     }
 
     /// Calls `f` with each file that is complete, on the thread that writes: packets wait
-    /// meanwhile. What takes long belongs on another thread.
+    /// meanwhile. Move slow work to another thread.
     pub fn on_finished(mut self, f: impl FnMut(&FinishedFile) + Send + 'static) -> Self {
         self.settings.on_finished = Some(Box::new(f));
         self

@@ -56,7 +56,7 @@ pub(super) fn check(settings: &Settings, number: u64) -> Result<(), Error> {
     remove(&path)
 }
 
-/// Deletes a file. One that is not there any more is deleted already.
+/// Deletes a file. A missing file counts as deleted.
 pub(super) fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -66,12 +66,12 @@ pub(super) fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// What is to be done for a file that has all its bytes; returns their number.
+/// Finishes a file that has all its bytes; returns their number.
 pub(super) fn complete(file: &File, path: &Path, fsync: Fsync, name: &str) -> Result<u64, Error> {
     check_name(file, name)?;
     if fsync != Fsync::Never {
         sync(file, name)?;
-        // Its name is on the medium once its folder is.
+        // Its name is on the medium once its directory is.
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),

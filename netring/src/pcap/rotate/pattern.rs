@@ -38,11 +38,11 @@ impl Pattern {
     fn check(&self) -> Result<(), String> {
         let path = Path::new(&self.text);
         if path.file_name().is_none() || self.text.ends_with('/') {
-            return Err(format!("{:?} has no name of a file", self.text));
+            return Err(format!("{:?} has no file name", self.text));
         }
         if path.components().any(|part| part == Component::ParentDir) {
             return Err(format!(
-                "{:?} contains `..`; give the folder itself",
+                "{:?} contains `..`; give the directory itself",
                 self.text
             ));
         }
@@ -60,8 +60,7 @@ impl Pattern {
         Ok(())
     }
 
-    /// The name of a file that is created now, if there is nothing of that name; otherwise the next
-    /// `attempt`.
+    /// The name of a file created now; if it is taken, the next `attempt`.
     pub(super) fn name(&self, number: u64, attempt: u32) -> PathBuf {
         // It was formatted before, and depends on nothing but the time.
         let name = self.format(number).unwrap_or_else(|_| self.text.clone());
@@ -129,9 +128,9 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_refused() {
-        assert!(refused("").contains("no name of a file"));
-        assert!(refused("/tmp/").contains("no name of a file"));
-        assert!(refused("..").contains("no name of a file"));
+        assert!(refused("").contains("no file name"));
+        assert!(refused("/tmp/").contains("no file name"));
+        assert!(refused("..").contains("no file name"));
         assert!(refused("a/../b.pcap").contains("`..`"));
         assert!(refused("a-%D.pcap").contains("stands for a slash"));
         assert!(refused("a-%!.pcap").contains('!'));

@@ -48,8 +48,8 @@ impl WriterBuilder {
         }
     }
 
-    /// What a pcapng file says about the machine and the program that made it. By default the
-    /// program is this library, and the machine is not described.
+    /// The description of the machine and the program in a pcapng file. By default the program is
+    /// this library, and the machine is not described.
     #[must_use]
     pub fn section(mut self, section: Section) -> Self {
         self.section = Some(section);
@@ -67,7 +67,7 @@ impl WriterBuilder {
     /// takes twice as long for a file that is no smaller. Wireshark and [`CaptureFile`] read such
     /// files as they are; tcpdump does not.
     ///
-    /// Packets are in the file once it was flushed, and it is a complete one only at its end. A
+    /// Packets are in the file once it was flushed, and the file is complete only at its end. A
     /// flush costs a few bytes, so one for each packet makes the file larger.
     ///
     /// [`CaptureFile`]: crate::pcap::CaptureFile
@@ -82,7 +82,7 @@ impl WriterBuilder {
     ///
     /// # Errors
     /// [`Error::Source`] with a [`FileError`] if the file cannot be created or written;
-    /// [`Error::Config`] for settings that its format does not have, for
+    /// [`Error::Config`] for settings that its format does not support, for
     /// [`LinkType::UNKNOWN`](crate::LinkType::UNKNOWN), and for an interface that is described
     /// twice.
     pub fn create(&self, path: impl AsRef<Path>) -> Result<CaptureWriter, Error> {
@@ -95,7 +95,7 @@ impl WriterBuilder {
     /// Creates the file of this path, which must not exist.
     ///
     /// # Errors
-    /// As [`create`](Self::create), and if there is something of that name.
+    /// As [`create`](Self::create), and if the path exists.
     pub fn create_new(&self, path: impl AsRef<Path>) -> Result<CaptureWriter, Error> {
         self.open(path.as_ref(), OpenOptions::new().create_new(true))
     }

@@ -49,7 +49,7 @@ impl Classic {
         let nanos = packet.timestamp().as_nanos();
         let Ok(seconds) = u32::try_from(nanos.div_euclid(NANOS_PER_SECOND)) else {
             let time = packet.timestamp();
-            let why = format!("{time} s; a pcap file has times from 1970 to 2106");
+            let why = format!("{time} s is out of range (1970 to 2106 in a pcap file)");
             return refuse("write", why);
         };
         let nanos = nanos.rem_euclid(NANOS_PER_SECOND) as u32;

@@ -1,4 +1,4 @@
-//! Writing what another file says.
+//! Copying the contents of another file.
 
 use std::io::{Read, Write};
 
@@ -7,18 +7,17 @@ use crate::pcap::read::{Batch, Block, CaptureFile};
 use crate::{Error, PacketSource, Readiness};
 
 impl<W: Write> CaptureWriter<W> {
-    /// Writes all that is left in a file, in its order: sections, interfaces, packets with their
-    /// options, and the [blocks](Batch::blocks) that belong to no packet. Returns the number of
-    /// packets. In a pcap file only the packets are written.
+    /// Writes the rest of a file, in its order: sections, interfaces, packets with their options,
+    /// and the [blocks](Batch::blocks) that belong to no packet. Returns the number of packets. In
+    /// a pcap file only the packets are written.
     ///
     /// The first section is that of [`WriterBuilder::section`](super::WriterBuilder::section),
     /// since it is in the file already. Times are in nanoseconds if theirs are finer, and in
-    /// little-endian order like everything else. What is marked as not to be copied is left out,
-    /// and so are blocks that make no sense or are of an unknown kind:
-    /// [`left_out`](Self::left_out) counts them.
+    /// little-endian order like everything else. Parts marked as not to be copied are left out, and
+    /// so are invalid blocks and blocks of unknown kinds: [`left_out`](Self::left_out) counts them.
     ///
     /// # Errors
-    /// The errors of the file, behind the packets before them, and those of
+    /// The errors of the file, after the packets before them, and those of
     /// [`write`](crate::PacketWriter::write).
     pub fn copy<R: Read>(&mut self, file: &mut CaptureFile<R>) -> Result<u64, Error> {
         let before = self.packets();
@@ -29,14 +28,14 @@ impl<W: Write> CaptureWriter<W> {
     }
 
     /// Blocks that [`copy`](Self::copy) did not write: the format has none, they are marked as not
-    /// to be copied, or they make no sense.
+    /// to be copied, or they are invalid.
     pub const fn left_out(&self) -> u64 {
         self.left_out
     }
 
-    /// Writes a block of a file that belongs to no packet. Returns false for one that is not
-    /// written: it is marked as not to be copied, or makes no sense, or it is of an interface that
-    /// is not in this file.
+    /// Writes a block of a file that belongs to no packet. Returns false for a block that is not
+    /// written: it is marked as not to be copied, is invalid, or belongs to an interface that is
+    /// not in this file.
     ///
     /// # Errors
     /// The errors of [`write`](crate::PacketWriter::write). A pcap file has no blocks: false.

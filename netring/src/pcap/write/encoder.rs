@@ -162,4 +162,4 @@ impl Encoder {
     }
 }
 
-const NG_ONLY: &str = "a pcap file has no place for it; a pcapng file has";
+const NG_ONLY: &str = "a pcap file cannot store it; use pcapng";

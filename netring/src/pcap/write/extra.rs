@@ -1,10 +1,10 @@
-//! What a packet is written with, and what is refused.
+//! The data written with a packet, and refusals.
 
 use crate::pcap::link::{LONG_PACKETS, MAX_LEN};
 use crate::pcap::read::Record;
 use crate::{Error, LinkType};
 
-/// What a packet is written with.
+/// The data written with a packet.
 #[derive(Clone, Copy)]
 pub(super) enum Extra<'a> {
     None,
@@ -25,7 +25,7 @@ impl Extra<'_> {
     }
 }
 
-/// An error after which the file goes on.
+/// An error after which the file continues.
 #[cold]
 pub(super) fn refuse<T>(request: &'static str, why: String) -> Result<T, Error> {
     Err(Error::Request { request, why })
@@ -37,7 +37,7 @@ pub(super) fn check_len(len: usize, link_type: LinkType) -> Result<(), Error> {
     if len > MAX_LEN as usize && !(LONG_PACKETS.contains(&link_type.0) && len <= LONG) {
         return refuse(
             "write",
-            format!("{len} bytes; a capture file has up to {MAX_LEN}"),
+            format!("{len} bytes is out of range (up to {MAX_LEN} in a capture file)"),
         );
     }
     Ok(())

@@ -240,7 +240,7 @@ impl Ng {
             if let Extra::Comment(text) = extra {
                 if text.len() > usize::from(u16::MAX) {
                     to.truncate(start);
-                    let why = format!("a comment of {} bytes; it has up to 65535", text.len());
+                    let why = format!("the comment has {} bytes; the maximum is 65535", text.len());
                     return refuse("write_commented", why);
                 }
                 options::push(to, COMMENT, text.as_bytes());

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! TCP of the kernel goes from A to B, through ours and through one of the kernel in turn. Live
-//! frames of 64 bytes arrive on `net0` at full rate and are forwarded; the rest is in the books.
+//! frames of 64 bytes arrive on `net0` at full rate and are forwarded; the others are accounted
+//! for.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -152,7 +153,7 @@ fn balance(stats: &BridgeStats) -> Result<()> {
     Ok(())
 }
 
-/// Short frames at full rate: what each costs, beside the sending of as many without a capture.
+/// Short frames at full rate: the cost of each, beside sending the same number without a capture.
 fn frames(options: &Options, table: &mut Table) -> Result<()> {
     let wire = live::Wire::new()?;
     veth("b0", "b1")?;
@@ -225,8 +226,8 @@ fn forward(generator: &Generator, amount: Amount) -> Result<f64> {
     Ok(time.as_nanos() as f64 / way.forwarded as f64)
 }
 
-/// Forwards until sending has ended and nothing comes. The CPU time of this thread from the first
-/// frame to the last.
+/// Forwards until sending has ended and nothing more arrives. The CPU time of this thread from the
+/// first frame to the last.
 fn pass(ours: &mut Packets, mut has_ended: impl FnMut() -> bool) -> Result<Duration> {
     let (mut first, mut last) = (None, cpu_time());
     loop {

@@ -1,8 +1,7 @@
-//! A source on a thread of its own: our channel, and one of the standard library with an owned
-//! packet for each.
+//! A source on its own thread: our channel, and the standard library's with owned packets.
 //!
-//! Both hold 65,536 packets and lose none. What is measured is the processor time of both threads,
-//! so that it does not matter how they share the cores.
+//! Both hold 65,536 packets and lose none. The figure is the processor time of both threads, so it
+//! does not matter how they share the cores.
 
 use std::sync::mpsc::sync_channel;
 use std::thread;

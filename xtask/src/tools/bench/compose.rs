@@ -68,7 +68,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     table.note(generator.about());
     measure::pin(measure::MEASURED_CORE);
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    // Before the generator starts: the capture has to see all frames.
+    // Before the generator starts: the capture must see all frames.
     let mut soak = runtime.block_on(Soak::start(&folder))?;
     let sent = thread::scope(|scope| -> Result<Sent> {
         let sending = || generator.send(Amount::Time(time));
@@ -119,7 +119,7 @@ impl Soak {
         })
     }
 
-    /// Looks at the memory until the generator is done.
+    /// Watches the memory until the generator is done.
     async fn watch(&mut self, time: Duration, over: impl Fn() -> bool) -> Result<()> {
         let start = Instant::now();
         let mut first = None;

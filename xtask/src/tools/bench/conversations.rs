@@ -2,9 +2,9 @@
 //! a task, on one thread with the task that feeds them.
 //!
 //! The peer is given the payload of the same segments, so it neither parses nor tracks nor
-//! reassembles anything: what it costs is the least that passing bytes from task to task can. Of
-//! ours there is one row as it is used by default, where the source never waits, and one in which
-//! it waits for its readers, as the peer does.
+//! reassembles anything: its cost is the minimum for passing bytes from task to task. Ours has one
+//! row with the defaults, where the source never waits, and one in which it waits for its readers,
+//! as the peer does.
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What removing duplicates costs: iteration over blocks in memory, with and without it.
+//! The cost of removing duplicates: iteration over blocks in memory, with and without it.
 
 use std::mem::offset_of;
 
@@ -13,7 +13,7 @@ use crate::Result;
 
 /// A block of the default ring.
 const BLOCK: usize = 4 << 20;
-/// With this many blocks, nothing of one is remembered when its turn comes again.
+/// With this many blocks, each is forgotten before its turn comes again.
 pub(super) const BLOCKS: usize = 4;
 
 /// Full blocks in rotation.

@@ -1,5 +1,5 @@
-//! How long the start, the expiry and the end of many flows stop the loop: the longest single call,
-//! next to flowscope's sweep.
+//! How long the start, expiry and end of many flows block the loop: the longest single call, next
+//! to flowscope's sweep.
 //!
 //! The figures are CPU time of the thread, page faults and the allocator's work included.
 

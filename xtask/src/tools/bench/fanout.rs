@@ -1,11 +1,11 @@
-//! Fanout: what two workers deliver next to one, with a consumer that needs the processor.
+//! Fanout: the throughput of two workers next to one, with a consumer that needs the processor.
 //!
 //! The consumer computes for a fixed number of rounds per packet, 5 µs on an idle processor. The
 //! load is offered at a fixed rate, a tenth more than two such workers could take, so all are
-//! saturated, and what they deliver within the same window is compared. On two processors the
-//! generator shares one with the second worker, and the note says how much it takes, so a factor
-//! of 2 is out of reach there. The generator sends in bursts, because between single frames it
-//! would wait actively.
+//! saturated, and their throughput within the same window is compared. On two processors the
+//! generator shares one with the second worker, and the note says how much it takes, so a factor of
+//! 2 is out of reach there. The generator sends in bursts, because between single frames it would
+//! wait actively.
 
 use std::hint::black_box;
 use std::thread;
@@ -22,7 +22,7 @@ use super::receive::traffic;
 use super::{Options, Row, Table, Target, chain};
 use crate::Result;
 
-/// What a packet costs its consumer.
+/// The cost of a packet for its consumer.
 const COST: Duration = Duration::from_micros(5);
 /// Time from one burst to the next.
 const PERIOD: Duration = Duration::from_millis(50);
@@ -31,8 +31,8 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     compare("fanout", 1.6, options, table, round)
 }
 
-/// Adds rows for what two workers deliver next to one, which should be at least `factor` times as
-/// much. `round` offers the load for a window to this many workers.
+/// Adds rows for the throughput of two workers next to one, which should be at least `factor` times
+/// as high. `round` offers the load for a window to this many workers.
 pub(super) fn compare(
     name: &str,
     factor: f64,
@@ -78,7 +78,7 @@ pub(super) fn compare(
     Ok(())
 }
 
-/// What a number of workers did within a window.
+/// The results of a number of workers within a window.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Round {
     /// Nanoseconds of the window for each packet delivered in it.
@@ -91,7 +91,7 @@ pub(super) struct Round {
     generator: f64,
 }
 
-/// What happened while the load was offered.
+/// The results while the load was offered.
 pub(super) struct Load {
     sent: Offered,
     /// Packets delivered within the window.
@@ -100,7 +100,7 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Offers the load, and looks at a window in which all workers are saturated. Returns once
+    /// Offers the load, and measures a window in which all workers are saturated. Returns once
     /// nothing more arrives; `stop` is called before anything can fail.
     pub(super) fn offer(
         generator: &Generator,

@@ -1,4 +1,4 @@
-//! Capture files on a tmpfs: reading and writing next to the crate `pcap`, what a tee costs, and a
+//! Capture files on a tmpfs: reading and writing next to the crate `pcap`, the cost of a tee, and a
 //! live recording next to dumpcap.
 //!
 //! Reading and writing are of files in memory, so that no disk is measured. What the kernel does to
@@ -41,7 +41,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
     live::run(options, table, &folder)
 }
 
-/// A folder that is deleted after the bench.
+/// A directory that is deleted after the bench.
 #[derive(Debug)]
 pub(super) struct Folder(PathBuf);
 
@@ -247,7 +247,7 @@ fn flows(mut source: impl PacketSource, count: u64) -> Result<f64> {
     Ok(time.as_nanos() as f64 / count as f64)
 }
 
-/// What packets allocate on their way from a file through a tee to another one.
+/// Allocations of packets on their way from one file through a tee to another.
 fn allocations(table: &mut Table, path: &Path) -> Result<()> {
     let mut tee = Tee::new(
         CaptureFile::open(path)?,

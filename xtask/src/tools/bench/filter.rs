@@ -1,5 +1,5 @@
-//! Filters in user space next to libpcap's: the same programs over the same packets, what the two
-//! compilers make of an expression, and how long they take to compile one.
+//! Filters in user space next to libpcap's: the same programs over the same packets, the output of
+//! the two compilers, and their compile times.
 
 use std::path::{Path, PathBuf};
 
@@ -119,7 +119,7 @@ fn select(matcher: &Matcher, packets: &[Packet<'_>]) -> u64 {
         .count() as u64
 }
 
-/// What the peer printed about one expression.
+/// The peer's output for one expression.
 struct Peer {
     program: Vec<SockFilter>,
     matched: u64,

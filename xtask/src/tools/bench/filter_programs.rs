@@ -1,5 +1,5 @@
-//! What the filter bench runs: expressions that people use, frames of a mixed network, and a count
-//! of the instructions that a program executes.
+//! The input of the filter bench: common expressions, frames of a mixed network, and a count of the
+//! instructions that a program executes.
 
 use etherparse::PacketBuilder;
 use netring_sys::filter::{Argument, Arithmetic, Comparison, Op, Register, Width};

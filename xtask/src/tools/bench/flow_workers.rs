@@ -71,7 +71,7 @@ fn round(
     if received != published {
         return Err(format!("{published} events published, {received} received").into());
     }
-    // Its threads end, and say what they took.
+    // Its threads end, and report their processor time.
     drop(runtime);
     // Relaxed: dropping the runtime has joined its threads.
     let cpu = Duration::from_nanos(spent.load(Ordering::Relaxed));

@@ -23,7 +23,7 @@ use crate::Result;
 const BATCH: u32 = 64;
 /// Offset of the source port in the frame; the destination port follows.
 const PORTS: i16 = 34;
-/// A bit of the ports that is always set, so that the destination is not port 0; the others
+/// A bit of the ports that is always set, so that the destination is never port 0; the other bits
 /// identify the flow.
 const PORT_1: u32 = 1 << 24;
 

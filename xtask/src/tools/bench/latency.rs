@@ -1,4 +1,4 @@
-//! How long after its transmission a reader has a packet, at a low rate.
+//! The latency from a packet's transmission to its reader, at a low rate.
 //!
 //! Each packet carries the time at which it was sent. One leaves about every millisecond, out of
 //! step with the timer of a ring. The reader waits for each on the other core.
@@ -23,7 +23,7 @@ use crate::Result;
 /// The reported quantiles.
 const QUANTILES: [(&str, usize); 2] = [("p50", 50), ("p99", 99)];
 
-/// What is measured: a profile, and how long a wait spins before it sleeps.
+/// The configuration: a profile, and how long a wait spins before it sleeps.
 type Kind = (Profile, Duration);
 
 /// Longer than the pause between two packets.
@@ -56,7 +56,7 @@ pub(super) fn run(options: &Options, table: &mut Table) -> Result<()> {
                 "µs",
                 figure(rounds),
             );
-            // A capture that spins has to beat a call that sleeps.
+            // A capture that spins must beat a call that sleeps.
             let most = if spin.is_zero() { 1.5 } else { 1.0 };
             let target = (*profile == Profile::Immediate).then_some(Target::OfPeer(most));
             table.add(row.peer("recvfrom", figure(&plain)).target(target));

@@ -1,4 +1,4 @@
-//! A wire with a generator at one end, and what its reader cost.
+//! A wire with a generator at one end, and the cost of its reader.
 
 use std::os::fd::BorrowedFd;
 use std::thread;
@@ -25,7 +25,7 @@ pub(crate) struct Wire {
     _netns: Netns,
 }
 
-/// What became of the frames, as the reader reports it.
+/// The fate of the frames, as reported by the reader.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Totals {
     pub(crate) delivered: u64,
@@ -33,7 +33,7 @@ pub(crate) struct Totals {
     pub(crate) invalid: u64,
 }
 
-/// What one reader did in one round.
+/// The results of one reader in one round.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Round {
     pub(crate) sent: Sent,

@@ -1,5 +1,5 @@
-//! What it costs to read a capture through a merge with many that are idle, and how long an
-//! interface that appears takes to join.
+//! The cost of reading a capture through a merge with many idle ones, and the time that a new
+//! interface takes to join.
 
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};

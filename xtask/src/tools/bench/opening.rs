@@ -1,5 +1,5 @@
-//! What opening and closing cost the calling thread, and how long they block a single-threaded
-//! runtime.
+//! The cost of opening and closing for the calling thread, and how long they block a
+//! single-threaded runtime.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};

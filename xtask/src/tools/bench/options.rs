@@ -17,7 +17,7 @@ cargo xtask bench [OPTIONS] [NAME …]
 
 With names, only those benches.";
 
-/// What to measure, and how.
+/// The benches to run, and how.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// Short rounds.
@@ -56,8 +56,8 @@ impl Options {
             };
             match word {
                 "--quick" => options.quick = true,
-                // The build has the checks already. The second round is after a first, and a third
-                // would find nothing else.
+                // The build already has the checks. The second round runs warm, and a third would
+                // find nothing new.
                 "--checked" => (options.rounds, options.checked) = (2, true),
                 "--peers" => options.peers = true,
                 "--rounds" => options.rounds = usize::try_from(number()?)?.max(5),

@@ -1,4 +1,4 @@
-//! Sending at a given rate: how exact it is, and what it costs.
+//! Sending at a given rate: its accuracy and its cost.
 
 use std::time::{Duration, Instant};
 

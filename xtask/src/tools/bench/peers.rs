@@ -24,7 +24,7 @@ pub(super) fn xsk() -> Result<String> {
     Ok(output(&["where-xsk"])?.trim().to_owned())
 }
 
-/// What a peer prints that needs no wire.
+/// The output of a peer that needs no wire.
 pub(super) fn output(args: &[&str]) -> Result<String> {
     measure::pin(measure::MEASURED_CORE);
     let output = Command::new(PROGRAM).args(args).output().map_err(|why| {

@@ -1,5 +1,4 @@
-//! Sessions next to those of flowscope's driver: TCP segments of random flows, of which each is a
-//! message.
+//! Sessions next to those of flowscope's driver: TCP segments of random flows, each a message.
 //!
 //! The parser only counts bytes, so its own cost is next to nothing. Sequence numbers are written
 //! into the frames as they are lent, which is part of the figures of both.

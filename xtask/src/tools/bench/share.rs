@@ -91,7 +91,7 @@ impl Clock {
     }
 }
 
-/// What a subscriber received.
+/// The events that a subscriber received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Seen {
     started: u64,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What ours has to reach.
+/// The target of ours.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
     /// At most this, in the row's own unit.
@@ -72,7 +72,7 @@ impl Row {
         self
     }
 
-    /// What ours has to reach.
+    /// The target of ours.
     #[must_use]
     pub(crate) fn target(mut self, target: impl Into<Option<Target>>) -> Self {
         self.target = target.into();

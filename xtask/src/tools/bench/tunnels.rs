@@ -1,5 +1,6 @@
-//! What a tunnel adds to reading a packet's flow, next to flowscope's decapsulating extractors: the
-//! cost of a packet in tunnels without the cost of the packet alone, for each tunnel.
+//! The cost that a tunnel adds to reading a packet's flow, next to flowscope's decapsulating
+//! extractors: the cost of a packet in tunnels without the cost of the packet alone, for each
+//! tunnel.
 
 mod frames;
 

@@ -1,4 +1,4 @@
-//! A program on the wire, ours or the peer's, and what it reports.
+//! A program on the wire, ours or the peer's, and its report.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -29,7 +29,7 @@ pub(super) enum Who {
     Peer,
 }
 
-/// What it does.
+/// Its task.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Task {
     pub(super) verb: &'static str,
@@ -39,11 +39,11 @@ pub(super) struct Task {
     pub(super) bytes: usize,
 }
 
-/// What it reported.
+/// Its report.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Figures {
     pub(super) packets: u64,
-    /// All frames sent to it, including those after it had enough.
+    /// All frames sent to it, including those sent after it had enough.
     pub(super) offered: u64,
     /// Those of them that were lost on the wire, before its XDP program.
     wire: u64,

@@ -7,7 +7,7 @@
 //! ends after the given number of packets, once sent ones are completed, and prints a line `NAME
 //! NUMBER` for each figure: `packets`, `time` (ns since the first), `cpu` (ns of this thread),
 //! `calls` (system calls made), `allocations` (ours only), `lost` (at the socket, meanwhile), and
-//! `done`. At the end of its input, sending has ended, and it prints what became of the rest:
+//! `done`. At the end of its input, sending has ended, and it prints the fate of the rest:
 //! `lost_in_all`, and the number `left` in the ring.
 //!
 //! Variants do the same work through another interface: `receive-for` by a `for` loop,
@@ -37,7 +37,7 @@ const LIMIT: Duration = Duration::from_secs(1);
 /// How long a wait lets packets gather.
 const MODERATION: Duration = Duration::from_micros(50);
 
-/// What a loop did.
+/// The results of a loop.
 #[derive(Debug)]
 struct Done {
     packets: u64,

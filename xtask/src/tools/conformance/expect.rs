@@ -10,7 +10,7 @@ use super::{events, one};
 use crate::Result;
 use condition::{Condition, Printed};
 
-/// The file by which a folder is of this kind.
+/// The file that identifies such a folder.
 pub(super) const FILE: &str = "expect.tsv";
 
 /// Conditions that a later decision contradicts, each with its reason: the capture, the condition,
@@ -27,12 +27,12 @@ struct Case {
     conditions: Vec<Condition>,
 }
 
-/// What became of the cases.
+/// The results for the cases.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Totals {
     hold: usize,
     do_not: usize,
-    /// Cases of which only listed conditions do not hold.
+    /// Cases in which only listed conditions do not hold.
     listed: usize,
     /// Captures without a line.
     unexpected: usize,

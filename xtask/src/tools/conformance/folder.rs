@@ -1,4 +1,4 @@
-//! A folder of captures: their list, and what is known about each.
+//! A folder of captures: their list, and the facts about each.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ pub(super) fn read(dir: &Path) -> Result<Vec<Capture>> {
     Ok(captures)
 }
 
-/// The captures of a folder that has no list of them.
+/// The captures of a folder without a list.
 fn unlisted(dir: &Path) -> Result<Vec<Capture>> {
     let mut captures = Vec::new();
     for path in expect::files(dir)? {
@@ -65,7 +65,7 @@ fn unlisted(dir: &Path) -> Result<Vec<Capture>> {
                 name,
                 link_types: "?".to_owned(),
                 bytes: None,
-                // Nothing is known of it, so it may be.
+                // Nothing is known about it, so it may be.
                 tags: vec![MAY_BE_CUT[0].to_owned()],
             });
         }
@@ -73,12 +73,12 @@ fn unlisted(dir: &Path) -> Result<Vec<Capture>> {
     Ok(captures)
 }
 
-/// Whether a folder says what its captures contain.
+/// Whether a folder describes the contents of its captures.
 pub(super) fn has_oracle(dir: &Path) -> bool {
     dir.join(INDEX).exists() || dir.join(ORACLE).exists()
 }
 
-/// A capture, as the folder describes it.
+/// A capture, as described by the folder.
 pub(super) struct Capture {
     /// Its path in the folder.
     pub(super) name: String,
@@ -124,7 +124,7 @@ impl Capture {
         (self.exact.is_some() || path.exists()).then_some(path)
     }
 
-    /// One line for each fault in what was found.
+    /// One line for each fault found.
     pub(super) fn wrong(&self, found: Found) -> Vec<String> {
         let mut lines = found.differences;
         lines.extend(found.imbalance);

@@ -1,4 +1,4 @@
-//! What the engine finds, with the settings that match the oracle's definitions.
+//! The engine's results, with the settings that match the oracle's definitions.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -18,7 +18,7 @@ use netring_sys::{Packet, PacketSource, Readiness};
 use super::oracle::{Figures, Flows, Key, Port, Sent};
 use crate::Result;
 
-/// What the engine found in a capture.
+/// The engine's results for a capture.
 #[derive(Default)]
 pub(super) struct Observed {
     /// The flows without their later fragments, and a line for the later fragments of each protocol

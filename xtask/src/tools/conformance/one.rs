@@ -1,4 +1,4 @@
-//! One capture, in a process of its own: what it reports to its parent, and how else it can end.
+//! One capture, in a separate process: its report to its parent, and other ways to end.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -32,7 +32,7 @@ pub(super) enum Outcome {
     Crashed(String),
 }
 
-/// What a process found.
+/// The results of a process.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
     /// Whether there was an oracle for it.
@@ -94,7 +94,7 @@ pub(super) fn bound_memory() -> Result<()> {
     Ok(setrlimit(Resource::RLIMIT_AS, MEMORY, MEMORY)?)
 }
 
-/// Runs this program on a capture in a process of its own, which limits itself.
+/// Runs this program on a capture in a separate process, which limits itself.
 pub(super) fn spawn(
     program: &Path,
     flag: &str,
@@ -113,7 +113,7 @@ pub(super) fn crash(output: &Output) -> String {
     format!("{status}{} {}", meaning(status), why.trim())
 }
 
-/// Compares a capture in a process of its own.
+/// Compares a capture in a separate process.
 pub(super) fn begin(
     program: &Path,
     capture: &Path,
@@ -132,7 +132,7 @@ pub(super) fn begin(
     Ok(Outcome::Crashed(crash(&output)))
 }
 
-/// What the signal that ended a process tells about its capture.
+/// The likely cause, from the signal that ended a process.
 fn meaning(status: ExitStatus) -> String {
     let signal = status
         .signal()

@@ -11,7 +11,7 @@ use crate::Result;
 /// The flows of a capture.
 pub(super) type Flows = BTreeMap<Key, Figures>;
 
-/// What the packets of a flow share: protocol, and two ends of which `a` is the lower.
+/// The common part of a flow's packets: the protocol, and two ends, of which `a` is the lower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     pub(super) protocol: u8,
@@ -35,7 +35,7 @@ pub(super) struct Figures {
     /// Nanoseconds since the epoch.
     pub(super) first: i64,
     pub(super) last: i64,
-    /// What the lower end sent, and what the higher end sent.
+    /// The traffic from the lower end, and from the higher end.
     pub(super) sent: [Sent; 2],
 }
 

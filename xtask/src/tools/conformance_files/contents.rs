@@ -7,7 +7,7 @@ use std::path::Path;
 use netring::pcap::{CaptureFile, InterfaceStatistics, Section};
 use netring::{Direction, Error, LinkType, PacketSource};
 
-/// What is never copied, by the format.
+/// Blocks that are never copied, by the format.
 const UNCOPIED: [u16; 2] = [19_372, 19_373];
 /// The drop count, which the obsolete packet block has in its header.
 const DROP_COUNT: u16 = 4;
@@ -32,7 +32,7 @@ pub(super) struct Packet {
     about: About,
 }
 
-/// What only pcapng says of a packet.
+/// The information that only pcapng has about a packet.
 #[derive(Debug, Default, PartialEq)]
 struct About {
     interface: u32,
@@ -209,7 +209,7 @@ impl Packet {
         self.about.has_time
     }
 
-    /// Whether it is the same as far as pcap goes.
+    /// Whether it is the same, except for what pcap cannot store.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let key = |it: &Self| (it.wire_len, it.link_type);
         // A time too far to be one saturates, and then has the resolution of its interface.

@@ -95,7 +95,7 @@ impl Folder {
         }
         let path = self.0.join(format!("copy.{form}"));
         let mut writer = settings.create(&path)?;
-        // Damage at the end of the original is no fault of the copy.
+        // Damage at the end of the original is not a fault of the copy.
         if let Err(why) = writer.copy(&mut file)
             && about.end.is_ok()
         {

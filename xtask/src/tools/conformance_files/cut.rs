@@ -12,7 +12,7 @@ const CUTS: usize = 8;
 /// A longer one is not cut.
 const LONGEST: usize = 4 << 20;
 
-/// Cuts a capture in several places, and reads what is left. Returns how often, and how it differs.
+/// Cuts a capture in several places, and reads the rest. Returns how often, and how it differs.
 pub(super) fn check(path: &Path, original: &Contents) -> Result<(u64, Option<String>)> {
     let bytes = std::fs::read(path)?;
     if bytes.len() > LONGEST {
@@ -21,7 +21,7 @@ pub(super) fn check(path: &Path, original: &Contents) -> Result<(u64, Option<Str
     let mut cuts = 0;
     for n in 1..=CUTS {
         let cut = bytes.len() * n / (CUTS + 1);
-        // Nothing is to be read without the header of a file.
+        // Without the header of a file, nothing can be read.
         let Ok(file) = CaptureFile::new(&bytes[..cut]) else {
             continue;
         };

@@ -49,12 +49,12 @@ fn lines(output: &Output) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// What tshark shows of a file that may be damaged: the packets before the damage.
+/// tshark's view of a possibly damaged file: the packets before the damage.
 pub(super) fn damaged(path: &Path) -> Result<Vec<String>> {
     Ok(lines(&tshark(path)?))
 }
 
-/// How what tshark shows of a copy differs from what it shows of the original.
+/// How tshark's view of a copy differs from its view of the original.
 pub(super) fn difference(original: &[String], copy: &Path, is_ng: bool) -> Result<Option<String>> {
     let output = tshark(copy)?;
     let said = String::from_utf8_lossy(&output.stderr);

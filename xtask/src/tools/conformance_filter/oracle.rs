@@ -12,7 +12,7 @@ use crate::Result;
 pub(super) enum Verdict {
     /// The numbers of the packets that it selects.
     Selected(Vec<usize>),
-    /// It does not take the expression.
+    /// It does not accept the expression.
     Refused(String),
 }
 

@@ -1,5 +1,5 @@
-//! The segments of a connection in the order of their arrival: what a stream can be made of,
-//! whoever makes it.
+//! The segments of a connection in the order of their arrival, from which any reassembler must
+//! build its streams.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -23,9 +23,9 @@ pub(super) enum Part {
 /// One direction of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
-    /// What the reassembler made of it.
+    /// The reassembler's result.
     pub(super) parts: Vec<Part>,
-    /// What was not delivered, although it was not sent before.
+    /// Bytes that were not delivered, although they were not sent before.
     pub(super) discarded: Vec<u8>,
     arrivals: Vec<Arrival>,
     /// The number of the first segment.
@@ -139,7 +139,7 @@ pub(super) fn miss(parts: &mut Vec<Part>, missing: u64) {
     }
 }
 
-/// What is known of each byte of a connection, from its lowest number on.
+/// The facts about each byte of a connection, from its lowest number on.
 #[derive(Debug, Default)]
 pub(super) struct Ground {
     pub(super) bytes: Vec<Known>,
@@ -151,10 +151,10 @@ pub(super) struct Ground {
     pub(super) regresses: bool,
 }
 
-/// What is known of a byte.
+/// The facts about a byte.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
-    /// What it was sent as: the first version, and the last if it is another.
+    /// Its values: the first version sent, and the last if it differs.
     pub(super) versions: [Option<u8>; 2],
     /// A snap length cut it off, or another of its segment.
     pub(super) was_cut: bool,

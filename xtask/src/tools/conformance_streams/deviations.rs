@@ -1,4 +1,4 @@
-//! Why a stream may differ from tshark's: each reason with what has to be true of the two streams.
+//! Why a stream may differ from tshark's: each reason with the condition on the two streams.
 
 use std::fmt::Write as _;
 

@@ -52,6 +52,7 @@ pub(super) const UNSAFE_FILES: &[&str] = &[
     "netring-afpacket/src/tx/ring/tests.rs",
     "xtask/src/tools/bench/minimal.rs",
     "xtask/src/tools/bench/sendmmsg.rs",
+    "xtask/src/tools/conformance/live/tun.rs",
     "netring-flow/src/table/prefetch.rs",
     "netring-xdp/src/socket/rx.rs",
     "netring-xdp/src/socket/rx/batch.rs",

@@ -18,7 +18,7 @@ pub(super) fn encode(bytes: &[u8], text: &mut [u8]) {
     }
 }
 
-/// Reads what [`encode`] writes of as many bytes; false if it is anything else.
+/// Decodes the output of [`encode`] for this many bytes; false if the text is anything else.
 pub(super) fn decode(text: &[u8], bytes: &mut [u8]) -> bool {
     let len = bytes.len().div_ceil(3) * 4;
     for (four, three) in text.chunks(4).zip(bytes.chunks_mut(3)) {
@@ -30,7 +30,7 @@ pub(super) fn decode(text: &[u8], bytes: &mut [u8]) -> bool {
         let bits = bits << (6 * (3 - three.len()));
         three.copy_from_slice(&bits.to_be_bytes()[1..=three.len()]);
     }
-    // There is one way to write the bytes.
+    // Only the canonical encoding is accepted.
     let mut written = vec![0; len];
     encode(bytes, &mut written);
     written == text

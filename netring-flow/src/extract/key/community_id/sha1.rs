@@ -1,7 +1,7 @@
 //! SHA-1 (RFC 3174) of a text that fits in one block, as every Community ID does. It names a flow
 //! and protects nothing, so a dependency of eight crates would be out of proportion.
 
-/// Longest text: a block without the padding and the length.
+/// The longest text: a block minus the padding and the length.
 pub(super) const LONGEST: usize = 55;
 
 /// The digest of at most [`LONGEST`] bytes.

@@ -3,7 +3,7 @@
 use crate::os::interface::link_is_up;
 use crate::os::netlink::Message;
 
-/// What is known about the interface, and what was reported.
+/// The known state of the interface, and the reports made.
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// Its last known name.
@@ -15,7 +15,7 @@ pub(super) struct State {
     pub(super) downs: u64,
     /// Notifications were lost.
     pub(super) missed: bool,
-    /// Changes are no events: another watch of the interface emits them.
+    /// Changes emit no events: another watch of the interface does.
     pub(super) quiet: bool,
 }
 

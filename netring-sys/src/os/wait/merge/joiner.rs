@@ -9,8 +9,8 @@ use crate::syscall::{event, event_clear, event_signal};
 
 /// Adds sources to a [`Merge`](super::Merge) from another thread or task.
 ///
-/// Opening a source takes time, in which those that are merged already are not to wait. A merge
-/// does not end while it has a joiner.
+/// Opening a source takes time, during which the merged sources should not wait. A merge does not
+/// end while it has a joiner.
 #[derive(Debug)]
 pub struct Joiner<S> {
     /// `None` only while this is dropped.
@@ -44,7 +44,7 @@ impl<S> Clone for Joiner<S> {
     }
 }
 
-/// The merge looks whether it was the last.
+/// The merge checks whether it was the last.
 impl<S> Drop for Joiner<S> {
     fn drop(&mut self) {
         // First, so that the reader that is woken finds it gone.

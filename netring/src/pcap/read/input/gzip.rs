@@ -1,7 +1,7 @@
 //! gzip (RFC 1952), member by member.
 //!
-//! The framing is ours and not the library's, because a damaged file is to give every byte that was
-//! unpacked before the damage, and a reader that would block is to be asked again.
+//! The framing is ours and not the library's, because a damaged file must yield every byte unpacked
+//! before the damage, and a reader that would block must be retried.
 
 use std::io::{self, Read};
 
@@ -79,7 +79,7 @@ impl<R: Read> Gzip<R> {
             match status {
                 Ok(Status::StreamEnd) => self.state = State::Trailer,
                 Err(_) => {
-                    let why = "its data is not what was compressed";
+                    let why = "its compressed data is invalid";
                     self.state = State::Damaged(self.packed.damage(why));
                 }
                 Ok(_) if written == 0 && read == 0 => {
@@ -106,7 +106,7 @@ impl<R: Read> Gzip<R> {
             u32::from_le_bytes([e, f, g, h]),
         );
         if sum != self.crc.sum() || len != self.inflate.total_out() as u32 {
-            let why = "its data does not have the checksum that is behind it";
+            let why = "its data does not match the checksum after it";
             return Ok(State::Damaged(self.packed.damage(why)));
         }
         self.packed.consume(TRAILER);

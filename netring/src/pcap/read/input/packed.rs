@@ -1,4 +1,4 @@
-//! The compressed bytes of a file, and what is wrong with them.
+//! The compressed bytes of a file, and errors in them.
 
 use std::fmt;
 use std::io::{self, Read};

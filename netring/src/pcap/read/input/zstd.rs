@@ -1,7 +1,7 @@
 //! Zstandard (RFC 8878), frame by frame and block by block.
 //!
-//! The library is given whole blocks: it loses what it read of one if the reader would block or
-//! ends, and keeps the bytes of its window to itself until a frame is complete. A damaged frame is
+//! The library is given whole blocks: it loses a partial block if the reader would block or ends,
+//! and keeps the bytes of its window to itself until a frame is complete. A damaged frame is
 //! completed with an empty block, so that all bytes before the damage are unpacked.
 
 use std::io::{self, Read};
@@ -75,7 +75,7 @@ impl<R> Zstd<R> {
             self.decoder.get_calculated_checksum(),
         );
         if has_checksum && stored != computed {
-            return self.damaged("its data does not have the checksum that is behind it");
+            return self.damaged("its data does not match the checksum after it");
         }
         State::Frame(false)
     }
@@ -141,7 +141,7 @@ impl<R: Read> Zstd<R> {
         // A block of one repeated byte has that byte.
         let body = if kind == 1 { 1 } else { len };
         if kind == 3 || len > MAX_BLOCK {
-            return Ok(self.salvaged("its data is not what was compressed"));
+            return Ok(self.salvaged("its compressed data is invalid"));
         }
         let checksum = if is_last && has_checksum { 4 } else { 0 };
         let total = BLOCK_HEADER + body + checksum;
@@ -153,7 +153,7 @@ impl<R: Read> Zstd<R> {
             .decoder
             .decode_blocks(whole, BlockDecodingStrategy::UptoBlocks(1));
         if decoded.is_err() {
-            return Ok(self.salvaged("its data is not what was compressed"));
+            return Ok(self.salvaged("its compressed data is invalid"));
         }
         self.packed.consume(total);
         Ok(match is_last {

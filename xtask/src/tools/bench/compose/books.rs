@@ -1,4 +1,4 @@
-//! The figures of a soak, each beside the one that it has to be equal to.
+//! The figures of a soak, each beside the figure that it must equal.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -17,8 +17,8 @@ use crate::Result;
 /// Files that are kept.
 pub(super) const KEEP: usize = 4;
 
-/// How much memory may grow after the first quarter of the time, in bytes: what the table of flows
-/// takes if all are active at once. A byte lost with each packet would be more in a minute.
+/// How much memory may grow after the first quarter of the time, in bytes: the size of the flow
+/// table if all flows are active at once. A byte lost with each packet would be more in a minute.
 const GROWTH: u64 = 16 << 20;
 
 /// The files that are complete.

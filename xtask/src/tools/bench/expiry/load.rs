@@ -21,7 +21,7 @@ const APART: i64 = 500;
 /// Longer than any timeout, and no multiple of a revolution of the timer wheel.
 const SILENCE: i64 = 400_000_000_000;
 
-/// What is measured: a tracker with something that takes what it finds.
+/// The subject of the measurement: a tracker with a receiver of its results.
 pub(super) trait Tracks {
     fn batch(&mut self, batch: &Batch<'_>);
     fn expire(&mut self, now: Timestamp) -> bool;

@@ -1,4 +1,4 @@
-//! What the engine reports of packets, wherever they come from.
+//! The engine's reports for packets of any origin.
 
 use std::ops::{ControlFlow, Range};
 
@@ -22,6 +22,25 @@ pub(super) struct Reported {
     pub(super) reassembly: ReassemblyStats,
 }
 
+impl Reported {
+    /// The same if each packet has so many more bytes on the wire.
+    pub(super) fn grown(mut self, by: i64) -> Self {
+        let grow = |bytes: &mut u64, packets: u64| {
+            *bytes = bytes.wrapping_add_signed(by * packets.cast_signed());
+        };
+        for item in &mut self.items {
+            if let Item::Event(FlowEvent::Ended { stats, .. } | FlowEvent::Tick { stats, .. }) =
+                item
+            {
+                grow(&mut stats.forward.bytes, stats.forward.packets);
+                grow(&mut stats.reverse.bytes, stats.reverse.packets);
+            }
+        }
+        grow(&mut self.stats.tracked_bytes, self.stats.tracked);
+        self
+    }
+}
+
 /// One report.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Item {
@@ -33,7 +52,7 @@ pub(super) enum Item {
 /// Where in a stream something is: its flow and side, the offset, and the time.
 type StreamAt = (FiveTupleKey, Orientation, u64, Timestamp);
 
-/// What is reported of a stream.
+/// The reports of a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Report {
     Bytes(Vec<u8>),
@@ -113,7 +132,7 @@ impl StreamVisitor<FiveTupleKey> for Notes {
 /// A name of keys, and what makes them.
 type Keys = (&'static str, fn() -> FiveTuple);
 
-/// What distinguishes flows: the outer packets alone, and all that the engine can read.
+/// Two sets of keys: by the outer packets alone, and by everything that the engine can read.
 pub(super) const KEYS: [Keys; 2] = [
     ("tunnels off", outer),
     ("tunnels on", || {
@@ -145,15 +164,23 @@ pub(super) fn track<'a>(
     })
 }
 
-/// The packet as it was captured, with the time that it has in the file.
-pub(super) fn at<'a>(packet: &Packet<'a>, time: Timestamp) -> Packet<'a> {
-    Packet::new(packet.data(), time, packet.link_type())
+/// The packet as it was captured, with the time that it has in the file, and without the bytes that
+/// are missing there.
+pub(super) fn at<'a>(packet: &Packet<'a>, original: &Packet<'_>) -> Packet<'a> {
+    let len = packet.data().len().saturating_sub(missing(original));
+    let time = original.timestamp();
+    Packet::new(&packet.data()[..len], time, packet.link_type())
         .with_vlan(packet.vlan())
         .with_wire_len(packet.wire_len())
         .with_interface(packet.interface())
         .with_direction(packet.direction())
         .with_checksum(packet.checksum())
         .with_offload(packet.offload())
+}
+
+/// The number of bytes that a snap length cut off.
+pub(super) fn missing(packet: &Packet<'_>) -> usize {
+    (packet.wire_len() as usize).saturating_sub(packet.data().len())
 }
 
 /// One line for each packet that did not arrive as it was sent. `sent` are the indexes in `file`.
@@ -291,18 +318,13 @@ mod tests {
         let file = packets(&[tcp4(1, 2, 9, 2, b""), tcp4(2, 1, 9, 18, b"")]);
         let reported = || track(outer(), file.iter()).unwrap();
         assert_eq!(reports_differ(&reported(), &reported()), [""; 0]);
-        let live = track(
-            outer(),
-            file.iter().map(|packet| {
-                let late = packet
-                    .timestamp()
-                    .saturating_add(std::time::Duration::from_nanos(1));
-                at(&packet, late)
-            }),
-        )
-        .unwrap();
-        assert_ne!(reports_differ(&reported(), &live), [""; 0]);
-        let same = file.iter().map(|packet| at(&packet, packet.timestamp()));
+        let time_of = |second| Timestamp::from_parts(second, 0, Clock::Unknown);
+        let of = |second| Packet::new(&[], time_of(second), LinkType::ETHERNET);
+        let late = file.iter().zip(2..);
+        let late = late.map(|(packet, second)| at(&packet, &of(second)));
+        let late = track(outer(), late).unwrap();
+        assert_ne!(reports_differ(&reported(), &late), [""; 0]);
+        let same = file.iter().map(|packet| at(&packet, &packet));
         let same = track(
             outer(),
             same.map(|packet| packet.with_checksum(Checksum::Valid)),
@@ -314,5 +336,33 @@ mod tests {
         let mut miscounted = reported();
         miscounted.stats.packets += 1;
         assert_eq!(reports_differ(&reported(), &miscounted).len(), 1);
+    }
+
+    #[test]
+    fn what_was_filled_is_cut_again() {
+        let whole = packets(&[tcp4(1, 2, 9, 24, b"of which some is missing")]);
+        let received = whole.get(0).unwrap();
+        let original = Packet::new(&[1; 60], Timestamp::EPOCH, LinkType::RAW_IP);
+        let cut = at(&received, &original.with_wire_len(67));
+        assert_eq!(cut.data(), &received.data()[..received.data().len() - 7]);
+        assert_eq!(cut.wire_len(), received.wire_len());
+        assert_eq!(cut.timestamp(), Timestamp::EPOCH);
+    }
+
+    #[test]
+    fn more_bytes_in_each_packet_are_more_bytes_of_its_flow() {
+        let ethernet = packets(&[tcp4(1, 2, 9, 2, b""), tcp4(2, 1, 9, 18, b"and data")]);
+        let raw = ethernet
+            .iter()
+            .map(|packet| Packet::new(&packet.data()[14..], packet.timestamp(), LinkType::RAW_IP));
+        let of = |packets: &PacketVec| track(outer(), packets.iter()).unwrap();
+        let raw: PacketVec = raw.collect();
+        assert_eq!(reports_differ(&of(&raw).grown(14), &of(&ethernet)), [""; 0]);
+        assert_eq!(
+            reports_differ(&of(&raw), &of(&ethernet).grown(-14)),
+            [""; 0]
+        );
+        // The end of both flows, and the totals.
+        assert_eq!(reports_differ(&of(&raw).grown(13), &of(&ethernet)).len(), 3);
     }
 }

@@ -5,23 +5,29 @@ use std::time::{Duration, Instant};
 use netring::replay::{Refused, Replay, Speed};
 use netring_afpacket::Injector;
 use netring_sys::{
-    Error, Interface, LinkType, Packet, PacketBatch, PacketSink, PacketSource, PacketVec,
-    Readiness, Stats,
+    Error, Interface, Packet, PacketBatch, PacketSink, PacketSource, PacketVec, Readiness, Stats,
 };
 use xtask::netns::{ip, veth};
 
+use super::frames::{Cause, Frames, MTU, TOO_LONG};
 use crate::Result;
 
-/// The longest packet that a veth pair takes, in bytes.
-const MTU: u32 = 65_535;
-/// What is on its way at once. A veth end with an XDP program holds 256 frames, and the kernel
-/// queues 1000 for one without.
-const PACKETS: usize = 64;
-const BYTES: usize = 1 << 18;
+/// The number of packets in flight at once. A veth end with an XDP program holds 256 frames, and
+/// the kernel queues 1000 for one without.
+pub(super) const PACKETS: usize = 64;
+pub(super) const BYTES: usize = 1 << 18;
 /// How long a marker may take. Only a broken path needs so long.
 const LIMIT: Duration = Duration::from_secs(20);
 /// The beginning of a marker: an Ethertype for local experiments (IEEE 802, 0x88b5).
 const MARKER: [u8; 30] = *b"\x02netmk\x02netmk\x88\xb5netring's marker";
+
+/// A frame with this number, by which the end of what was sent before it is seen.
+pub(super) fn marker(number: u64) -> [u8; 60] {
+    let mut marker = [0; 60];
+    marker[..MARKER.len()].copy_from_slice(&MARKER);
+    marker[52..].copy_from_slice(&number.to_be_bytes());
+    marker
+}
 
 /// One way from a file to a capture.
 pub(super) struct Wire<S> {
@@ -31,13 +37,13 @@ pub(super) struct Wire<S> {
     markers: u64,
 }
 
-/// What became of the packets of a file.
+/// The fate of the packets of a file.
 #[derive(Default)]
 pub(super) struct Passed {
-    /// What arrived, in order.
+    /// The packets that arrived, in order.
     pub(super) received: PacketVec,
-    /// The causes for which packets were not sent, by the packets' index.
-    pub(super) left_out: Vec<(usize, &'static str)>,
+    /// Why packets were not sent, by packet index.
+    pub(super) left_out: Vec<(usize, Cause)>,
 }
 
 impl<S: PacketSource> Wire<S> {
@@ -65,22 +71,34 @@ impl<S: PacketSource> Wire<S> {
         })
     }
 
-    /// Sends the packets and receives them.
-    pub(super) fn pass(&mut self, packets: &PacketVec) -> Result<Passed> {
+    /// Sends the frames and receives them.
+    pub(super) fn pass(&mut self, frames: &Frames) -> Result<Passed> {
         let mut passed = Passed::default();
         let (mut waiting, mut bytes) = (0, 0);
         let mut one = One::default();
-        for (index, packet) in packets.iter().enumerate() {
+        let mut without = frames.left_out.iter().peekable();
+        for (index, packet) in frames.packets.iter().enumerate() {
+            if let Some(out) = without.next_if(|(at, _)| *at == index) {
+                passed.left_out.push(out.clone());
+                continue;
+            }
             if is_dropped_by_kernel(&packet) {
-                passed.left_out.push((index, "its first VLAN tag is cut"));
+                let why = "its first VLAN tag is cut";
+                passed.left_out.push((index, why.into()));
                 continue;
             }
             one.lend(&packet);
             let before = self.replay.stats().refused;
             let after = self.replay.run(&mut one)?.refused;
-            if let Some(why) = cause(&before, &after) {
-                passed.left_out.push((index, why));
-                continue;
+            if let Some(mut why) = cause(&before, &after) {
+                // A replay does not send what a card was to cut into segments; the wire takes it.
+                if why == NO_LENGTH && !self.send(&packet.wire_bytes().pieces().concat())? {
+                    why = TOO_LONG;
+                }
+                if why != NO_LENGTH {
+                    passed.left_out.push((index, why.into()));
+                    continue;
+                }
             }
             (waiting, bytes) = (waiting + 1, bytes + packet.data().len());
             if waiting == PACKETS || bytes >= BYTES {
@@ -96,34 +114,26 @@ impl<S: PacketSource> Wire<S> {
         Ok(passed)
     }
 
-    /// Sends a marker, and takes what arrives until it does.
+    /// Sends a marker, and takes all packets until it arrives.
     fn receive(&mut self, received: &mut PacketVec) -> Result<()> {
         self.markers += 1;
-        let mut marker = [0; 60];
-        marker[..MARKER.len()].copy_from_slice(&MARKER);
-        marker[52..].copy_from_slice(&self.markers.to_be_bytes());
+        let marker = marker(self.markers);
+        self.send(&marker)?;
+        until(&marker, &mut self.capture, received)
+            .map_err(|why| format!("{}: {why}", self.name).into())
+    }
+
+    /// Sends a frame past the replay. False if it is too long.
+    fn send(&mut self, frame: &[u8]) -> Result<bool> {
         let sink = self.replay.sink_mut();
-        if !sink.send(&marker)? || sink.flush()? != 0 {
-            return Err(format!("{}: there is no room for a marker", self.name).into());
+        let sent = match sink.send(frame) {
+            Err(Error::FrameLength { .. }) => return Ok(false),
+            sent => sent?,
+        };
+        match sent && sink.flush()? == 0 {
+            true => Ok(true),
+            false => Err(format!("{}: there is no room for a frame", self.name).into()),
         }
-        let start = Instant::now();
-        while let Some(left) = LIMIT.checked_sub(start.elapsed()) {
-            let Some(batch) = self.capture.next_batch_timeout(left)?.batch() else {
-                break;
-            };
-            let mut is_through = false;
-            for packet in batch.packets() {
-                match packet.data() == marker {
-                    true => is_through = true,
-                    false => received.push(&packet),
-                }
-            }
-            if is_through {
-                return Ok(());
-            }
-        }
-        let (name, stats) = (self.name, self.capture.stats()?);
-        Err(format!("{name}: a marker did not arrive within {LIMIT:?}; {stats:?}").into())
     }
 
     /// Compares the capture's own figures with what was received on it: packets and markers.
@@ -141,33 +151,49 @@ impl<S: PacketSource> Wire<S> {
     }
 }
 
+/// Takes what arrives until this marker does.
+pub(super) fn until<S: PacketSource>(
+    marker: &[u8],
+    capture: &mut S,
+    received: &mut PacketVec,
+) -> Result<()> {
+    let start = Instant::now();
+    while let Some(left) = LIMIT.checked_sub(start.elapsed()) {
+        let Some(batch) = capture.next_batch_timeout(left)?.batch() else {
+            break;
+        };
+        let mut is_through = false;
+        for packet in batch.packets() {
+            match packet.data() == marker {
+                true => is_through = true,
+                false => received.push(&packet),
+            }
+        }
+        if is_through {
+            return Ok(());
+        }
+    }
+    let stats = capture.stats()?;
+    Err(format!("a marker did not arrive within {LIMIT:?}; {stats:?}").into())
+}
+
 /// Whether the receiving kernel drops this frame before AF_PACKET sees it (AF_XDP does): its first
 /// tag is not followed by an Ethertype ([`skb_vlan_untag`]).
 ///
 /// [`skb_vlan_untag`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/core/skbuff.c#L6226
 fn is_dropped_by_kernel(packet: &Packet<'_>) -> bool {
     let frame = packet.wire_bytes().pieces().concat();
-    packet.link_type() == LinkType::ETHERNET
-        && !packet.is_cut()
-        && frame.len() < 20
-        && matches!(frame.get(12..14), Some([0x81, 0] | [0x88, 0xa8]))
+    frame.len() < 20 && matches!(frame.get(12..14), Some([0x81, 0] | [0x88, 0xa8]))
 }
+
+/// The cause for a packet whose IP header has no length.
+const NO_LENGTH: &str = "its IP length is 0";
 
 /// The cause that was counted between two looks.
 fn cause(before: &Refused, after: &Refused) -> Option<&'static str> {
     let counts = [
-        (before.cut, after.cut, "cut by a snap length"),
-        (before.link_type, after.link_type, "not Ethernet"),
-        (
-            before.too_long,
-            after.too_long,
-            "longer than the MTU of 65,535",
-        ),
-        (
-            before.unsegmentable,
-            after.unsegmentable,
-            "its IP length is 0",
-        ),
+        (before.too_long, after.too_long, TOO_LONG),
+        (before.unsegmentable, after.unsegmentable, NO_LENGTH),
         (before.checksum, after.checksum, "its checksum is partial"),
         (before.too_short, after.too_short, "shorter than 14 bytes"),
     ];
