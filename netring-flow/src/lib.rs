@@ -67,11 +67,11 @@
 //! window, with both window scales applied, or within the bytes that its sender was seen to send. A
 //! RST to an end that waits for an answer to its SYN must acknowledge that SYN. Any other RST or
 //! FIN counts as a packet, is reported ([`Anomaly::OutOfWindow`]), and changes nothing, unless its
-//! receiver acknowledges the FIN: after heavy loss in the capture, a genuine FIN is beyond the window
-//! that the tracker knows. Such a FIN counts from the acknowledgement of exactly its number, if that
-//! is inside the window of the other end and no data was seen in the place of the FIN. A tracker
-//! keeps at most 512 such FINs; newer ones replace older ones. If the window is unknown because the
-//! handshake was not seen, every RST and FIN is accepted.
+//! receiver acknowledges the FIN: after heavy loss in the capture, a genuine FIN is beyond the
+//! window that the tracker knows. Such a FIN counts from the acknowledgement of exactly its number,
+//! if that is inside the window of the other end and no data was seen in the place of the FIN. A
+//! tracker keeps at most 512 such FINs; newer ones replace older ones. If the window is unknown
+//! because the handshake was not seen, every RST and FIN is accepted.
 //!
 //! [`FlowEvent::Closed`] reports a close at once: with the RST, or with the packet that
 //! acknowledges the second of the two FINs. [`FlowEvent::Ended`] follows with the statistics when

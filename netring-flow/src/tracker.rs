@@ -9,7 +9,7 @@ use std::time::Duration;
 use netring_sys::{Error, Packet, PacketBatch, Timestamp};
 
 use crate::engine::{BUDGET, ByKey, Counted, Engine, Item, bytes_per_flow};
-use crate::extract::{Extract, Extracted, Skip, TcpSegment, WindowScale};
+use crate::extract::{Extract, Extracted, Skip, TcpSegment, Transport, WindowScale};
 use crate::parse::ip_len;
 use crate::table::{Slot, Table};
 use crate::visitor::FlowVisitor;
@@ -429,15 +429,17 @@ fn segment<'a, E: Extract, V: FlowVisitor<E::Key>>(
     item: &Item<E::Key>,
     packet: &'a Packet<'a>,
 ) -> Segment<'a, E::Key> {
-    let mut segment = engine.segment(counted, item, packet);
-    if segment.tcp().is_some_and(|tcp| tcp.has(TcpSegment::URG)) {
-        segment.urgent = extract.urgent_pointer(packet);
-    }
-    if V::IP_LENGTHS {
-        let len = extract.ip_len(packet);
-        segment.ip_len = len.or_else(|| ip_len(packet));
-    }
-    segment
+    // Both come first: a segment that is changed after it is built is copied once more.
+    let urgent = match &item.found.transport {
+        Transport::Tcp(Some(tcp)) if tcp.has(TcpSegment::URG) => extract.urgent_pointer(packet),
+        _ => 0,
+    };
+    let ip_len = if V::IP_LENGTHS {
+        extract.ip_len(packet).or_else(|| ip_len(packet))
+    } else {
+        None
+    };
+    engine.segment(counted, item, packet, (urgent, ip_len))
 }
 
 /// The packets of a group, if the visitor wants segments. Otherwise the array is never passed on,

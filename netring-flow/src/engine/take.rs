@@ -33,13 +33,14 @@ impl<K: Clone + Eq + Hash> Engine<K> {
         }
     }
 
-    /// The view of a counted packet for a visitor.
-    #[inline]
+    /// The view of a counted packet for a visitor, with what only the extractor reads.
+    #[inline(always)]
     pub(crate) fn segment<'a>(
         &'a self,
         counted: Counted,
         item: &Item<K>,
         packet: &'a Packet<'a>,
+        (urgent, ip_len): (u16, Option<u32>),
     ) -> Segment<'a, K> {
         let flow = self.table.get(counted.slot);
         Segment {
@@ -56,8 +57,8 @@ impl<K: Clone + Eq + Hash> Engine<K> {
             payload_len: item.found.payload_len,
             out_of_window: counted.out_of_window,
             proves_fin: counted.proves_fin,
-            urgent: 0,
-            ip_len: None,
+            urgent,
+            ip_len,
         }
     }
 

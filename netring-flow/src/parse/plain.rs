@@ -29,8 +29,8 @@ struct Body<'a> {
     start: usize,
 }
 
-/// Where a usual IP packet's body is, for [`nested`](super::nested). It gets this instead of the
-/// bytes: a caller that keeps the bytes would have them in memory for every packet.
+/// Where the body of a usual IP packet is, for [`nested`](super::nested). It gets this instead of
+/// the bytes: a caller that keeps the bytes would have them in memory for every packet.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     /// Where it starts in the packet's bytes.
@@ -65,8 +65,8 @@ pub(super) fn v4(part: Part<'_>) -> Option<Usual<'_, u32>> {
     }
 }
 
-/// Reads the header of an Ethernet frame, and of the IPv4 packet in it. `None` if it is anything
-/// else, has options, or needs the general path.
+/// Reads the header of an Ethernet frame and that of an IPv4 packet without options behind it.
+/// `None` if anything else is there, or if it needs the general path.
 #[inline(always)]
 pub(super) fn framed_v4(part: Part<'_>) -> Option<Usual<'_, u32>> {
     let (frame, data) = part.data.split_first_chunk::<ETHERNET_LEN>()?;
@@ -165,7 +165,7 @@ impl<'a, A: Copy> Usual<'a, A> {
         Part { data, wire, start }
     }
 
-    /// The facts that [`nested`](super::nested) needs about it and the layers before it.
+    /// The facts that [`nested`](super::nested) needs.
     #[inline(always)]
     pub(super) fn before(
         &self,

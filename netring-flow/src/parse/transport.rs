@@ -113,9 +113,9 @@ pub(super) trait InUdp: FnOnce(u16, u16) -> Option<TunnelKind> {}
 
 impl<F: FnOnce(u16, u16) -> Option<TunnelKind>> InUdp for F {}
 
-/// Reads the header of a usual packet that carries no tunnel. `data` may go on behind the packet's
-/// end, and `wire` is the packet's length on the wire. Otherwise the error is the kind of a tunnel
-/// in UDP, with a valid UDP length.
+/// Reads the header of a usual packet that carries no tunnel, from the bytes captured from here on,
+/// which may extend beyond the packet, and its length on the wire. Otherwise the error is the kind
+/// of a tunnel in UDP, with a valid UDP length.
 #[inline(always)]
 pub(super) fn plain(
     protocol: u8,

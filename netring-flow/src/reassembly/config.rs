@@ -80,6 +80,11 @@ impl ReassemblyConfig {
     /// How long a stream waits for missing bytes, in packet time. They then become a gap, and the
     /// bytes behind them are delivered. The time restarts when the stream advances. Default: 5 s;
     /// `Duration::MAX` means "until the stream ends".
+    ///
+    /// The network may have lost them too: a sender repeats them for minutes, with pauses that
+    /// double. As long as the receiver's last acknowledgement says that it lacks them, the stream
+    /// waits longer, unless the sender sends more a whole deadline later: later acknowledgements
+    /// were not captured then.
     #[must_use]
     pub const fn deadline(mut self, time: Duration) -> Self {
         self.deadline = time;

@@ -62,8 +62,10 @@ pub(super) struct Extra {
     since_position: u64,
     /// What the receiver has acknowledged beyond the next byte.
     acked: Acked,
-    /// The receiver has acknowledged no more than what was delivered, while there was a hole.
-    contradicted: bool,
+    /// When the receiver last acknowledged no more than what was delivered, while there was a hole.
+    contradicted: Option<i64>,
+    /// When the last segment behind the hole came.
+    newest: i64,
     /// The sequence numbers of a gap that may have been none: one acknowledgement showed it, or one
     /// segment far ahead. Empty if there is none.
     doubtful: Range<u32>,
@@ -101,7 +103,7 @@ impl Extra {
     fn hole_begins(&mut self, position: u64, now: Timestamp) {
         self.since = now.as_nanos();
         self.since_position = position;
-        self.contradicted = false;
+        self.contradicted = None;
     }
 }
 
@@ -221,8 +223,10 @@ impl Direction {
         }
         let behind = self.next.wrapping_sub(ack);
         if behind <= FARTHEST_BEHIND {
-            if let Some(extra) = &mut self.extra {
-                extra.contradicted |= !extra.held.is_empty();
+            if let Some(extra) = &mut self.extra
+                && !extra.held.is_empty()
+            {
+                extra.contradicted = Some(time.as_nanos());
             }
             self.doubt(ack);
             return false;

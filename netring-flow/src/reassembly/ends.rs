@@ -102,9 +102,10 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
             self.timers.set(direction, (place, number), [None; 2]);
             *direction = Direction::default();
         }
-        if let Some(cold) = self.flows[place as usize].cold.take() {
-            if self.places[cold.index] == place + 1 {
-                self.places[cold.index] = 0;
+        let index = hot.index as usize;
+        if self.flows[place as usize].cold.take().is_some() {
+            if self.places[index] == place + 1 {
+                self.places[index] = 0;
             }
             self.flows.free(place);
         }

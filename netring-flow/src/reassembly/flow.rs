@@ -7,8 +7,8 @@ use netring_sys::Timestamp;
 use super::direction::{Direction, ENDED, FROM_SYN, Output};
 use super::stats::ReassemblyStats;
 use super::visitor::{Side, StreamPoint, StreamVisitor};
-use crate::FlowId;
 use crate::extract::Orientation;
+use crate::{FlowId, Segment};
 
 /// A subscribed flow. Both parts are next to each other, in one page of memory.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(super) struct Hot {
     pub(super) datagrams: bool,
     /// Which end has reset the connection.
     pub(super) reset_by: Option<Orientation>,
+    /// [`Segment::index`](crate::Segment::index), which is below 2³¹.
+    pub(super) index: u32,
     pub(super) directions: [Direction; 2],
 }
 
@@ -42,19 +44,18 @@ const _: () = assert!(size_of::<Hot>() == 64);
 pub(super) struct Cold<K, S> {
     /// `None` once all streams have ended.
     pub(super) state: Option<S>,
-    /// [`Segment::index`](crate::Segment::index).
-    pub(super) index: usize,
     pub(super) key: K,
 }
 
 impl Hot {
-    pub(super) fn new(flow: FlowId, initiator: Orientation, undecided: bool) -> Self {
+    pub(super) fn new<K>(first: &Segment<'_, K>, undecided: bool) -> Self {
         Self {
-            flow,
-            initiator,
+            flow: first.flow,
+            initiator: first.initiator,
             undecided,
             datagrams: false,
             reset_by: None,
+            index: first.index as u32,
             directions: Default::default(),
         }
     }

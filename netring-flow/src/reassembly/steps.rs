@@ -26,11 +26,10 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
             Interest::FirstBytes(state) => (state, true),
         };
         self.stats.subscribed += 1;
-        let hot = Hot::new(first.flow, first.initiator, undecided);
+        let hot = Hot::new(first, undecided);
         let cold = Some(Cold {
             key: first.key.clone(),
             state: Some(state),
-            index: first.index,
         });
         let place = self.flows.insert(Flow { hot, cold });
         if self.places.len() <= first.index {
@@ -311,7 +310,7 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
             self.with(place, from, now, |direction, config, out| {
                 if kind == ACKED {
                     direction.give_up_acked(now, config, out);
-                } else {
+                } else if !direction.waits_for_sender(now, config) {
                     direction.give_up_hole(now, config, out);
                 }
             });

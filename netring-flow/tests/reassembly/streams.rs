@@ -421,3 +421,30 @@ fn acknowledged_bytes_are_a_gap_when_their_sender_goes_on() {
     bench.c(ACK, 6, 13, b"next");
     assert_eq!(bench.log(), ["I+5 next"]);
 }
+
+#[test]
+fn what_the_receiver_lacks_too_is_waited_for_as_long_as_the_sender_repeats_it() {
+    let mut bench = Bench::new();
+    bench.handshake().c(ACK, 1, 1, b"abc").c(ACK, 7, 1, b"ghi");
+    bench.s(ACK, 1, 4, b"").c(ACK, 10, 1, b"jkl");
+    // Segments that are lost behind the capture are repeated after 0.2 s, 0.4 s, … 102.4 s.
+    for n in 0..10 {
+        bench.pass(0.2 * f64::from(1 << n)).expire();
+    }
+    assert_eq!(bench.log(), ["I+0 abc"]);
+    bench.c(ACK, 4, 1, b"def");
+    assert_eq!(bench.log(), ["I+3 def", "I+6 ghi", "I+9 jkl"]);
+    assert_eq!(bench.stats().gaps, 0);
+}
+
+#[test]
+fn a_receiver_that_is_not_captured_any_more_does_not_wedge_a_stream() {
+    let mut bench = Bench::new();
+    bench.handshake().c(ACK, 1, 1, b"abc").c(ACK, 7, 1, b"ghi");
+    bench.s(ACK, 1, 4, b"").pass(4.0).c(ACK, 10, 1, b"jkl");
+    bench.pass(4.0).c(ACK, 13, 1, b"mno");
+    assert_eq!(bench.log(), ["I+0 abc"]);
+    bench.pass(5.0).c(ACK, 16, 1, b"pqr");
+    let lines = ["I?3 3", "I+6 ghi", "I+9 jkl", "I+12 mno", "I+15 pqr"];
+    assert_eq!(bench.log(), lines);
+}

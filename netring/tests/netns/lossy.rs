@@ -215,7 +215,7 @@ fn capture(interface: &str) -> io::Result<Capture> {
 }
 
 /// Whole frames with checksums, so that each can be lost alone and sent by another socket.
-fn without_offloads(interface: &str) -> io::Result<()> {
+pub(crate) fn without_offloads(interface: &str) -> io::Result<()> {
     let words = ["-K", interface, "tx", "off", "tso", "off", "gso", "off"];
     let said = Command::new("ethtool").args(words).output()?;
     assert!(said.status.success(), "{said:?}");

@@ -38,6 +38,7 @@ mod loops;
 mod lossy;
 mod merging;
 mod metrics;
+mod outage;
 mod pipes;
 #[path = "../program/mod.rs"]
 #[allow(

@@ -61,6 +61,7 @@ impl Direction {
         if extra.held.is_empty() {
             extra.hole_begins(position, arriving.time);
         }
+        extra.newest = arriving.time.as_nanos();
         let inserted = extra.held.insert(arriving, policy);
         out.stats().duplicate += inserted.duplicate as u64;
         if let Some(range) = inserted.differs {

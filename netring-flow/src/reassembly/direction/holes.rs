@@ -49,6 +49,30 @@ impl Direction {
         }
     }
 
+    /// Whether the network lost the missing bytes and the sender may repeat them: the receiver's last
+    /// acknowledgement says that it lacks them, and the sender has sent nothing more a whole
+    /// deadline later. Restarts the time if so.
+    pub(in crate::reassembly) fn waits_for_sender(
+        &mut self,
+        now: Timestamp,
+        config: &ReassemblyConfig,
+    ) -> bool {
+        let (position, acked) = (self.position, self.acked());
+        let Some(extra) = &mut self.extra else {
+            return false;
+        };
+        let first = extra.held.first().unwrap_or(u64::MAX);
+        let (Some(said), true) = (extra.contradicted, acked <= position) else {
+            return false;
+        };
+        let deadline = i64::try_from(config.deadline.as_nanos()).unwrap_or(i64::MAX);
+        if first - position > config.max_hole || extra.newest >= said.saturating_add(deadline) {
+            return false;
+        }
+        extra.since = now.as_nanos();
+        true
+    }
+
     /// The deadline has passed: declares a gap, or discards data that only a forged segment
     /// explains.
     pub(in crate::reassembly) fn give_up_hole(
@@ -63,7 +87,7 @@ impl Direction {
         };
         let first = extra.held.first();
         let far = first.is_some_and(|first| first - position > config.max_hole);
-        if far && extra.contradicted {
+        if far && extra.contradicted.is_some() {
             out.stats().discarded.forged += extra.held.clear() as u64;
             extra.fin = None;
         } else {

@@ -6,8 +6,8 @@
 //! of each stream. Live packets get the times of the file, because a replay at full speed has no
 //! times of its own: the n-th packet to arrive is the n-th sent, which is checked first.
 //!
-//! Packets of other link types travel in Ethernet frames made here, or unchanged over TUN interfaces
-//! of their hardware type.
+//! Packets of other link types travel in Ethernet frames made here, or unchanged over TUN
+//! interfaces of their hardware type.
 
 mod flows;
 mod frames;

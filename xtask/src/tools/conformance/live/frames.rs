@@ -93,6 +93,8 @@ impl<'a> Carried<'a> {
             LinkType::ETHERNET => Self::Frame,
             // Its packets do not extend to the end.
             LinkType::NFLOG if packet.is_cut() => Self::Cut,
+            // Without a flow there is nothing to compare.
+            _ if is_not_looked_into(packet) => Self::Absent(Absent::LinkType),
             link_type => match network(link_type, packet.data()) {
                 Ok(network) => Self::Network(network),
                 Err(Absent::NoNetwork) if packet.is_cut() => Self::Cut,
@@ -167,6 +169,12 @@ fn is_paddable(packet: &Packet<'_>) -> bool {
             Err(_) => false,
         }
     })
+}
+
+/// Whether the library does not read packets of this link type.
+fn is_not_looked_into(packet: &Packet<'_>) -> bool {
+    let (_, extract) = KEYS[0];
+    extract().extract_whole(packet).err() == Some(Skip::LinkType)
 }
 
 /// Whether the library finds an IP header.

@@ -6,6 +6,8 @@
 //!
 //! [registry]: https://www.tcpdump.org/linktypes.html
 
+mod wide;
+
 use netring_sys::LinkType;
 
 /// A field of an Ethernet header and what follows it: an EtherType, or below 0x0600 the length of
@@ -60,6 +62,10 @@ pub(super) fn network(link_type: LinkType, data: &[u8]) -> Result<Network<'_>, A
         276 => cooked(word(data, 0), word(data, 8), data.get(20..)),
         117 => pflog(data),
         239 => nflog(data),
+        107 => wide::frame_relay(data),
+        226 => wide::ipnet(data),
+        242 => wide::infiniband(data),
+        178..=181 => wide::juniper(link_type.0, data),
         _ => return Err(Absent::LinkType),
     };
     found.ok_or(Absent::NoNetwork)
@@ -99,8 +105,13 @@ fn serial(data: &[u8]) -> Option<Network<'_>> {
 
 /// An address, a control byte, and an EtherType.
 fn cisco(data: &[u8]) -> Option<Network<'_>> {
-    let ether_type = word(data, 2).filter(|&number| number >= SMALLEST)?;
-    Some((ether_type, &data[4..]))
+    ether_type(data, 2)
+}
+
+/// An EtherType at this place, and what follows it.
+fn ether_type(data: &[u8], at: usize) -> Option<Network<'_>> {
+    let number = word(data, at).filter(|&number| number >= SMALLEST)?;
+    Some((number, &data[at + 2..]))
 }
 
 /// A number of two bytes, or of one if that is odd (RFC 1661, 6.5).
