@@ -39,8 +39,8 @@ pub(super) struct Place {
     pub(super) wire: u32,
 }
 
-/// What else [`nested`](super::nested) has to know of such a packet, and of what precedes it. It is
-/// passed in one register.
+/// The facts about such a packet and the layers before it that [`nested`](super::nested) needs
+/// beside its place, passed in one register.
 #[derive(Clone, Copy)]
 pub(super) struct Before {
     pub(super) vlans: Vlans,

@@ -27,7 +27,10 @@ pub(super) fn any<'a>(body: Body<'a>, tunnels: &Tunnels) -> Option<Inside<'a>> {
 #[inline(always)]
 pub(super) fn usual(kind: TunnelKind, part: Part<'_>) -> Option<Inside<'_>> {
     if kind == TunnelKind::Teredo {
-        return in_teredo(part.behind(8));
+        let mut rest = part;
+        let header = rest.take::<8>().ok()?;
+        let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
+        return in_teredo(rest.up_to(len.checked_sub(8)?));
     }
     let (both, rest) = part.data.split_first_chunk::<16>()?;
     let [_, _, _, _, high, low, _, _, header @ ..] = *both;
