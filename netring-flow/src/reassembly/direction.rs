@@ -95,6 +95,15 @@ pub(super) struct Incoming<'a> {
 }
 
 impl Extra {
+    /// The place before which all bytes were acknowledged: a FIN counts like a byte in
+    /// acknowledgements, and is none.
+    const fn data_before(&self, acked: u64) -> u64 {
+        match self.fin {
+            Some(fin) if acked == fin + 1 => fin,
+            _ => acked,
+        }
+    }
+
     /// Notes a gap that may have been none.
     fn suspect(&mut self, gap: Range<u32>) {
         (self.doubtful, self.contested) = (gap, None);

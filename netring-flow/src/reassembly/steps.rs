@@ -135,6 +135,12 @@ impl<K: Clone, V: StreamVisitor<K>> Reassembler<K, V> {
         } else {
             let len = segment.payload_len + u32::from(fin);
             directions[from as usize].begin(sequence, len);
+            if segment.proves_fin {
+                let number = tcp.acknowledgement.wrapping_sub(1);
+                self.with(place, to, segment.time, |direction, _, _| {
+                    direction.fin(number)
+                });
+            }
             if tcp.has(TcpSegment::ACK) {
                 self.acknowledge(place, to, tcp.acknowledgement, segment.time);
             }

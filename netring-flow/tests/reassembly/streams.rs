@@ -448,3 +448,27 @@ fn a_receiver_that_is_not_captured_any_more_does_not_wedge_a_stream() {
     let lines = ["I?3 3", "I+6 ghi", "I+9 jkl", "I+12 mno", "I+15 pqr"];
     assert_eq!(bench.log(), lines);
 }
+
+/// The receiver's acknowledgement takes in the FIN, which is no byte of the stream.
+#[test]
+fn a_fin_behind_missing_bytes_is_not_one_of_them() {
+    // The second FIN is beyond its receiver's window, and counts when that acknowledges it.
+    for missing in [3, 200_000] {
+        let mut bench = Bench::new();
+        bench.handshake().c(ACK, 1, 1, b"abc");
+        let end = 4 + missing;
+        bench.c(FIN | ACK, end, 1, b"").s(ACK, 1, end + 1, b"");
+        bench.pass(0.02).c(ACK, end + 1, 1, b"");
+        let expected = [
+            "I+0 abc".to_owned(),
+            format!("I?3 {missing}"),
+            format!("I.{} finished", 3 + missing),
+        ];
+        assert_eq!(bench.log(), expected);
+        bench.s(FIN | ACK, 1, end + 1, b"").c(ACK, end + 1, 2, b"");
+        assert_eq!(bench.log(), ["R.0 finished", "closed finished"]);
+        bench.finish();
+        let stats = bench.stats();
+        assert_eq!((stats.gaps, stats.missing), (1, missing.into()));
+    }
+}

@@ -92,7 +92,7 @@ impl Direction {
             extra.fin = None;
         } else {
             let time = extra.held.first_time().unwrap_or(now);
-            let acked = extra.acked.place().unwrap_or(0);
+            let acked = extra.data_before(extra.acked.place().unwrap_or(0));
             let until = first.unwrap_or(acked.max(position));
             let start = self.next;
             self.miss(until, time, out);
@@ -115,7 +115,7 @@ impl Direction {
             let time = extra.held.first_time().unwrap_or(now);
             let grace = i64::try_from(config.ack_grace.as_nanos()).unwrap_or(i64::MAX);
             let acked = extra.acked.place_at(now.as_nanos().saturating_sub(grace));
-            let acked = acked.unwrap_or(0);
+            let acked = extra.data_before(acked.unwrap_or(0));
             let until = extra.held.first().map_or(acked, |first| first.min(acked));
             let (start, before) = (self.next, self.position);
             self.miss(until.max(self.position), time, out);
