@@ -15,7 +15,6 @@ mod ip_len;
 mod juniper;
 mod layers;
 mod link;
-mod macsec;
 mod mpls;
 mod nested;
 mod nflog;
@@ -286,8 +285,6 @@ enum Layer {
     JuniperPpp,
     JuniperFrameRelay,
     JuniperHdlc,
-    FabricPath,
-    Macsec,
     V4,
     V6,
     /// IP whose version is in its first byte only.

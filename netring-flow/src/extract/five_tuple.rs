@@ -9,10 +9,9 @@ use crate::parse::{self, Rules};
 ///
 /// It reads Ethernet, raw IP, BSD loopback, Linux "cooked" captures, PPP, Cisco HDLC, frame relay,
 /// IP over InfiniBand, IPNET, PFLOG, NFLOG, and the frames of Juniper routers; VLAN tags in the
-/// bytes and in the metadata; MPLS, PPPoE, SNAP, FabricPath, and unencrypted MACsec; IPv4 with
-/// options, IPv6 with extension headers. TCP, UDP and SCTP have ports; a flow of any other protocol
-/// has port 0 at both ends. It looks into tunnels on request
-/// ([`with_tunnels`](Self::with_tunnels)).
+/// bytes and in the metadata; MPLS, PPPoE and SNAP; IPv4 with options, IPv6 with extension headers.
+/// TCP, UDP and SCTP have ports; a flow of any other protocol has port 0 at both ends. It looks
+/// into tunnels on request ([`with_tunnels`](Self::with_tunnels)).
 ///
 /// Every packet with a valid IP header belongs to a flow, except ICMP errors and fragments whose
 /// first was not seen. If a packet ends before its ports, or a snap length cut it there, they are

@@ -6,7 +6,7 @@
 use netring_sys::{LinkType, Packet};
 
 use super::tunnel::{self, Inside};
-use super::{Layer, Part, Version, frame_relay, ip, juniper, link, macsec, nflog};
+use super::{Layer, Part, Version, frame_relay, ip, juniper, link, nflog};
 use crate::extract::{Skip, TunnelKind, Tunnels};
 
 /// The maximum number of headers read from a packet, from the link layer to IP inclusive. Each VLAN
@@ -55,15 +55,9 @@ impl Tags {
     #[inline]
     pub(super) fn enter(&mut self, kind: TunnelKind, id: u32, layer: Layer) {
         if layer == Layer::Ethernet {
-            self.restart();
+            self.vlans = Vlans::default();
         }
         self.tunnel = Some((kind, id));
-    }
-
-    /// Forgets the tags of the frames outside.
-    #[inline]
-    const fn restart(&mut self) {
-        self.vlans = Vlans(0);
     }
 }
 
@@ -280,11 +274,6 @@ fn seldom(
         Layer::JuniperPpp => juniper::header(part, Layer::Hdlc),
         Layer::JuniperFrameRelay => juniper::header(part, Layer::FrameRelay),
         Layer::JuniperHdlc => juniper::header(part, Layer::CiscoHdlc),
-        Layer::Macsec => macsec::tag(part),
-        Layer::FabricPath => {
-            tags.restart();
-            link::fabric_path(part)
-        }
         // Unreachable: the walk takes these steps itself.
         Layer::Ethernet | Layer::Vlan | Layer::Mpls | Layer::V4 | Layer::V6 | Layer::Ip => {
             Ok(layer)

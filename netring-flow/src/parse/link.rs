@@ -22,9 +22,6 @@ const VLAN_OLD_3: u16 = 0x9300;
 const MPLS: u16 = 0x8847;
 const MPLS_MULTICAST: u16 = 0x8848;
 const PPPOE_SESSION: u16 = 0x8864;
-const MACSEC: u16 = 0x88e5;
-/// Of Cisco: a frame in a frame.
-const FABRIC_PATH: u16 = 0x8903;
 /// Below this value the field is a length, and LLC follows.
 pub(super) const SMALLEST_TYPE: u16 = 0x0600;
 /// The protocol number that marks LLC in "cooked" captures.
@@ -69,8 +66,6 @@ pub(super) const fn above(ether_type: u16) -> Step {
         VLAN | VLAN_SERVICE | VLAN_OLD | VLAN_OLD_2 | VLAN_OLD_3 => Layer::Vlan,
         MPLS | MPLS_MULTICAST => Layer::Mpls,
         PPPOE_SESSION => Layer::Pppoe,
-        MACSEC => Layer::Macsec,
-        FABRIC_PATH => Layer::FabricPath,
         ..SMALLEST_TYPE => Layer::Llc,
         _ => return Err(Skip::NotIp),
     })
@@ -144,12 +139,6 @@ pub(super) fn infiniband(part: &mut Part<'_>) -> Step {
         ..SMALLEST_TYPE => Err(Skip::NotIp),
         ether_type => above(ether_type),
     }
-}
-
-/// A forwarding tag and a TTL; the frame of a host follows.
-pub(super) fn fabric_path(part: &mut Part<'_>) -> Step {
-    part.take::<2>()?;
-    Ok(Layer::Ethernet)
 }
 
 /// A header that starts with its length, excluding the padding to four bytes, and the address
