@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::{DefaultGuard, set_default};
+use tracing::subscriber::{DefaultGuard, set_default, set_global_default};
 use tracing::{Event, Metadata, Subscriber};
 
 /// An event as it was emitted.
@@ -33,7 +33,11 @@ impl Collected {
 
     /// Collects the events of this thread too.
     pub(crate) fn on_this_thread(&self) -> DefaultGuard {
-        set_default(Collector(self.clone()))
+        // A callsite that another thread reaches for the first time while this subscriber is
+        // installed can stay disabled, unless the process has a subscriber that wants it.
+        static PROCESS: Once = Once::new();
+        PROCESS.call_once(|| set_global_default(Collector(None)).unwrap());
+        set_default(Collector(Some(self.clone())))
     }
 
     /// The events since the last call.
@@ -58,20 +62,24 @@ impl Emitted {
     }
 }
 
-struct Collector(Collected);
+/// `None` discards the events.
+struct Collector(Option<Collected>);
 
 impl Subscriber for Collector {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target().starts_with("netring")
     }
     fn event(&self, event: &Event<'_>) {
+        let Some(collected) = &self.0 else {
+            return;
+        };
         let mut emitted = Emitted {
             target: event.metadata().target().to_owned(),
             level: event.metadata().level().to_string(),
             ..Emitted::default()
         };
         event.record(&mut emitted);
-        self.0.0.lock().unwrap().push(emitted);
+        collected.0.lock().unwrap().push(emitted);
     }
     fn new_span(&self, _: &Attributes<'_>) -> Id {
         Id::from_u64(1)
