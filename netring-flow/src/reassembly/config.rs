@@ -117,8 +117,8 @@ impl ReassemblyConfig {
     }
 
     /// The maximum of memory for the held bytes of one flow, in bytes; each held segment counts 96
-    /// bytes more than it has. A sender fills it while a single lost segment is on its way again:
-    /// if its window is larger, a gap is declared that need not be one
+    /// bytes more than it has, and at least 232. A sender fills it while a single lost segment is on
+    /// its way again: if its window is larger, a gap is declared that need not be one
     /// ([`ReassemblyStats::forced_gaps`](super::ReassemblyStats::forced_gaps)). Default: 8 MiB,
     /// twice the largest send buffer that Linux gives a connection by itself
     /// (`net.ipv4.tcp_wmem`); range: from 1.

@@ -9,6 +9,10 @@ use super::OverlapPolicy;
 
 /// What a held segment costs besides its bytes: its node in the tree and its allocation.
 const OVERHEAD: usize = 96;
+/// The smallest allocation for the bytes of a segment. glibc keeps freed blocks of up to 128 bytes
+/// apart and merges all of them at once now and then, which stops the loop for milliseconds if
+/// there are a million.
+const SMALLEST: usize = 136;
 
 /// Segments that do not overlap, by the place of their first byte.
 #[derive(Debug, Default)]
@@ -16,11 +20,13 @@ pub(super) struct Segments {
     nodes: BTreeMap<u64, Node>,
     /// The sum of their bytes.
     len: usize,
+    /// The sum of what was allocated for them.
+    allocated: usize,
 }
 
 #[derive(Debug)]
 pub(super) struct Node {
-    pub(super) bytes: Box<[u8]>,
+    pub(super) bytes: Vec<u8>,
     /// Bytes behind them that a snap length cut off.
     pub(super) cut: u32,
     pub(super) time: Timestamp,
@@ -72,7 +78,7 @@ impl Segments {
 
     /// The memory, as it counts for the bounds.
     pub(super) fn memory(&self) -> usize {
-        self.len + self.nodes.len() * OVERHEAD
+        self.allocated + self.nodes.len() * OVERHEAD
     }
 
     /// The number of segments.
@@ -90,7 +96,9 @@ impl Segments {
             1 + overlapped.take(arriving.bytes.len()).count()
         };
         Cost {
-            memory: arriving.bytes.len() + segments * OVERHEAD,
+            memory: arriving.bytes.len().max(SMALLEST)
+                + (segments - 1) * SMALLEST
+                + segments * OVERHEAD,
             segments,
         }
     }
@@ -120,13 +128,13 @@ impl Segments {
     pub(super) fn take(&mut self, place: u64) -> Option<Node> {
         let node = self.nodes.remove(&place)?;
         self.len -= node.bytes.len();
+        self.allocated -= node.bytes.capacity();
         Some(node)
     }
 
     /// Removes all segments, and returns the number of their bytes.
     pub(super) fn clear(&mut self) -> usize {
-        self.nodes.clear();
-        std::mem::take(&mut self.len)
+        std::mem::take(self).len
     }
 
     /// Whether all bytes of a range are held.
@@ -176,9 +184,12 @@ impl Segments {
         } else {
             0
         };
-        self.len += bytes.len();
+        let mut copy = Vec::with_capacity(bytes.len().max(SMALLEST));
+        copy.extend_from_slice(bytes);
+        self.len += copy.len();
+        self.allocated += copy.capacity();
         let node = Node {
-            bytes: bytes.into(),
+            bytes: copy,
             cut,
             time: arriving.time,
         };

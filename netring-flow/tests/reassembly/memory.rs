@@ -6,6 +6,9 @@ use netring_flow::reassembly::{ReassemblyConfig, Side, WhenFull};
 
 use crate::common::{ACK, Bench, CLIENT, SERVER, SYN, tcp};
 
+/// What a held segment of up to 136 bytes counts for the bounds.
+const SMALL: usize = 136 + 96;
+
 /// Declares no gap on its own.
 fn patient() -> ReassemblyConfig {
     ReassemblyConfig::new().deadline(Duration::MAX)
@@ -13,7 +16,7 @@ fn patient() -> ReassemblyConfig {
 
 #[test]
 fn at_the_bound_of_a_flow_its_hole_becomes_a_gap() {
-    let mut bench = Bench::with(patient().max_held_per_flow(3 * (100 + 96)));
+    let mut bench = Bench::with(patient().max_held_per_flow(3 * SMALL));
     bench.handshake();
     for n in 1..=3 {
         bench.c(ACK, 1 + 200 * n, 1, &[b'x'; 100]);
@@ -23,7 +26,10 @@ fn at_the_bound_of_a_flow_its_hole_becomes_a_gap() {
     let x = "x".repeat(100);
     assert_eq!(bench.log(), ["I?0 200".to_owned(), format!("I+200 {x}")]);
     let stats = bench.stats();
-    assert_eq!((stats.forced_gaps, stats.memory, stats.held), (1, 588, 300));
+    assert_eq!(
+        (stats.forced_gaps, stats.memory, stats.held),
+        (1, 3 * SMALL, 300)
+    );
     bench.finish();
     assert_eq!(bench.stats().missing, 500);
 }
@@ -62,7 +68,7 @@ fn from(n: u32, flags: u8, sequence: u32, payload: &[u8]) -> Vec<u8> {
 
 #[test]
 fn at_the_bound_of_all_flows_the_oldest_hole_becomes_a_gap() {
-    let mut bench = Bench::with(patient().max_held(4 * 196));
+    let mut bench = Bench::with(patient().max_held(4 * SMALL));
     for n in 0..4 {
         bench.frame(&from(n, SYN, 0, b""));
         bench.frame(&from(n, ACK, 101, &[b'0' + n as u8; 100]));
@@ -77,7 +83,7 @@ fn at_the_bound_of_all_flows_the_oldest_hole_becomes_a_gap() {
     let stats = bench.stats();
     assert_eq!(
         (stats.memory, stats.memory_peak, stats.forced_gaps),
-        (784, 784, 1)
+        (4 * SMALL, 4 * SMALL, 1)
     );
     bench.finish();
     assert_eq!(bench.stats().delivered, 501);

@@ -17,9 +17,9 @@ use crate::Result;
 const FLOWS: u32 = 1_000_000;
 /// Flows that are reassembled, each with bytes behind a hole.
 const HELD: u32 = 100_000;
-/// Bytes of a segment. The C library merges all free blocks of up to 128 bytes now and then, which
-/// takes milliseconds if there are many; `GLIBC_TUNABLES=glibc.malloc.mxfast=0` avoids it.
-const LEN: usize = 200;
+/// Bytes of a segment: few, because glibc keeps small free blocks apart and merges all of them at
+/// once now and then.
+const LEN: usize = 100;
 /// The longest that a call may take, in microseconds.
 const LONGEST: f64 = 1000.0;
 /// Rounds, each of which starts the flows three times.
