@@ -1,8 +1,9 @@
 //! A sending AF_XDP socket by bare system calls: it publishes any descriptor, valid or not, and
 //! shows what the kernel made of it.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use netring_sys::kernel::xdp::{
     XDP_COPY, XDP_UMEM_TX_METADATA_LEN, XDP_UMEM_UNALIGNED_CHUNK_FLAG, XDP_USE_SG, sockaddr_xdp,
@@ -19,6 +20,17 @@ pub(crate) struct BareSender {
     memory: Mmap,
     transmit: (Mmap, xdp_ring_offset),
     completion: (Mmap, xdp_ring_offset),
+}
+
+/// Binds a socket, and waits for its queue: the kernel releases one a little after its socket was
+/// closed.
+pub(crate) fn bind_when_free(socket: BorrowedFd<'_>, address: &sockaddr_xdp) {
+    const EBUSY: i32 = 16;
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while let Err(error) = syscall::bind_xdp(socket, address, None) {
+        assert!(error.is(EBUSY) && Instant::now() < deadline, "{error}");
+        std::thread::yield_now();
+    }
 }
 
 /// How packet memory is divided into chunks.
@@ -76,7 +88,7 @@ impl BareSender {
             sxdp_ifindex: Interface::by_name(interface).unwrap().index,
             ..sockaddr_xdp::default()
         };
-        syscall::bind_xdp(fd, &address, None).unwrap();
+        bind_when_free(fd, &address);
         Self {
             socket,
             memory,

@@ -176,7 +176,7 @@ fn x21_an_unsupported_filter_opens_nothing() {
     let map = foreign.take_map("sockets").unwrap();
     let map = SocketMap::from(aya::maps::XskMap::try_from(map).unwrap());
     let why = refused(builder(mode).sockets(map).filter(dns()));
-    assert!(why.contains("let that one filter"), "{why}");
+    assert!(why.contains("let it filter"), "{why}");
     assert_eq!(Interface::by_name("v0").unwrap().xdp, None);
     // A program that contains its filter can be used.
     let own = Program::redirect().queues(1).filter(dns());

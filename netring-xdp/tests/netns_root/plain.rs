@@ -11,6 +11,8 @@ use netring_sys::kernel::xdp::{
 use netring_sys::syscall::{self, XdpRing};
 use netring_sys::{Interface, Mmap};
 
+use crate::common::bare::bind_when_free;
+
 const CHUNK: usize = 2048;
 const CHUNKS: usize = 1024;
 const RING: u32 = 1024;
@@ -51,13 +53,7 @@ impl Plain {
             sxdp_queue_id: queue,
             ..sockaddr_xdp::default()
         };
-        // The kernel releases a queue a little after its socket was closed.
-        const EBUSY: i32 = 16;
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while let Err(error) = syscall::bind_xdp(fd, &address, None) {
-            assert!(error.is(EBUSY) && Instant::now() < deadline, "{error}");
-            std::thread::yield_now();
-        }
+        bind_when_free(fd, &address);
         let plain = Self {
             socket,
             umem,
