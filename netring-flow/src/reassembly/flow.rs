@@ -31,7 +31,8 @@ pub(super) struct Hot {
     pub(super) datagrams: bool,
     /// Which end has reset the connection.
     pub(super) reset_by: Option<Orientation>,
-    /// [`Segment::index`](crate::Segment::index), which is below 2³¹.
+    /// [`Segment::index`](crate::Segment::index), which is below 2³¹; for a free place, the next
+    /// one.
     pub(super) index: u32,
     pub(super) directions: [Direction; 2],
 }

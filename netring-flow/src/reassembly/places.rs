@@ -7,26 +7,32 @@ use super::flow::Flow;
 /// Flows of a chunk. Memory is reserved in chunks, and used as flows are written.
 const CHUNK: usize = 1 << 16;
 
+/// No place.
+const NONE: u32 = u32::MAX;
+
 /// The flows by their place, including those with an ended subscription.
 #[derive(Debug)]
 pub(super) struct Flows<K, S> {
     chunks: Vec<Vec<Flow<K, S>>>,
-    /// Places that are free.
-    free: Vec<u32>,
+    /// The first place that is free. Each leads to the next with its index, so that freeing many
+    /// allocates nothing.
+    free: u32,
 }
 
 impl<K, S> Flows<K, S> {
     pub(super) const fn new() -> Self {
         Self {
             chunks: Vec::new(),
-            free: Vec::new(),
+            free: NONE,
         }
     }
 
     /// Adds a flow, and returns its place.
     pub(super) fn insert(&mut self, flow: Flow<K, S>) -> u32 {
-        if let Some(place) = self.free.pop() {
-            self[place as usize] = flow;
+        if self.free != NONE {
+            let place = self.free;
+            let freed = std::mem::replace(&mut self[place as usize], flow);
+            self.free = freed.hot.index;
             return place;
         }
         if self.chunks.last().is_none_or(|last| last.len() == CHUNK) {
@@ -40,7 +46,8 @@ impl<K, S> Flows<K, S> {
 
     /// Lets a place be used again. Its flow has ended.
     pub(super) fn free(&mut self, place: u32) {
-        self.free.push(place);
+        self[place as usize].hot.index = self.free;
+        self.free = place;
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Flow<K, S>> {
