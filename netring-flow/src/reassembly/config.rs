@@ -117,11 +117,11 @@ impl ReassemblyConfig {
     }
 
     /// The maximum of memory for the held bytes of one flow, in bytes; each held segment counts 96
-    /// bytes more than it has, and at least 232. A sender fills it while a single lost segment is on
-    /// its way again: if its window is larger, a gap is declared that need not be one
+    /// bytes more than it has, and at least 232. A sender fills it while a single lost segment is
+    /// on its way again: if its window is larger, a gap is declared that need not be one
     /// ([`ReassemblyStats::forced_gaps`](super::ReassemblyStats::forced_gaps)). Default: 8 MiB,
-    /// twice the largest send buffer that Linux gives a connection by itself
-    /// (`net.ipv4.tcp_wmem`); range: from 1.
+    /// twice the largest send buffer that Linux gives a connection by itself (`net.ipv4.tcp_wmem`);
+    /// range: from 1.
     ///
     /// One packet can release all that is held. To bound that time against hostile senders, a flow
     /// also holds at most 8192 segments, or one per KiB of this bound if that is more.
