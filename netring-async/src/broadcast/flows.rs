@@ -1,5 +1,6 @@
 //! The flow events of one capture for many subscribers.
 
+mod ask;
 mod produce;
 mod stats;
 
@@ -129,10 +130,7 @@ impl<K: Send + Sync + 'static> FlowBroadcast<K> {
     /// [`BroadcastRecvError::Source`] if the system call that reads the source's figures failed;
     /// [`BroadcastRecvError::Aborted`].
     pub async fn stats(&self) -> Result<BroadcastStats, BroadcastRecvError> {
-        match self.handle.ask(0, FlowRequest::Stats).await {
-            Some(figures) => figures.map(|figures| figures.with_waits(self.published())),
-            None => self.last(),
-        }
+        self.handle.figures(&self.last).await
     }
 
     /// A snapshot of the flows that have not ended: the `count` largest by bytes on the wire, the
@@ -145,14 +143,7 @@ impl<K: Send + Sync + 'static> FlowBroadcast<K> {
     /// # Errors
     /// [`BroadcastRecvError::Aborted`].
     pub async fn flows(&self, count: usize) -> Result<Vec<LiveFlow<K>>, BroadcastRecvError> {
-        let ask = |reply| FlowRequest::Flows(count, reply);
-        if let Some(flows) = self.handle.ask(0, ask).await {
-            return Ok(flows);
-        }
-        match self.last() {
-            Err(BroadcastRecvError::Aborted) => Err(BroadcastRecvError::Aborted),
-            _ => Ok(Vec::new()),
-        }
+        self.handle.live_flows(count, &self.last).await
     }
 
     /// Ends the broadcast and waits until its task has ended: the packets that were in the source's
@@ -169,7 +160,7 @@ impl<K: Send + Sync + 'static> FlowBroadcast<K> {
     /// Those of [`stats`](Self::stats). If the source failed, subscribers receive that error.
     pub async fn shutdown(&self) -> Result<BroadcastStats, BroadcastRecvError> {
         self.handle.shutdown().await;
-        self.last()
+        self.handle.last_figures(&self.last)
     }
 
     /// Ends the broadcast without ending its flows, and returns them as a stream: the opposite of
@@ -207,12 +198,5 @@ impl<K: Send + Sync + 'static> FlowBroadcast<K> {
             Some(producer) => Ok(FlowStream::from_flows(producer.into_parts().0)),
             None => Err(self),
         }
-    }
-
-    /// The final figures: the task stored them before it stopped answering.
-    fn last(&self) -> Figures {
-        let last = self.last.get().cloned();
-        let last = last.unwrap_or(Err(BroadcastRecvError::Aborted));
-        last.map(|figures| figures.with_waits(self.published()))
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::Published;
 use super::channel::{Subscriptions, channel};
 use super::control::Command;
 use super::feed::Feed;
@@ -53,6 +54,11 @@ where
             commands,
             producer: TypeId::of::<P>(),
         }
+    }
+
+    /// The number of items published so far, and the waits.
+    pub(crate) fn published(&self) -> Published {
+        self.subscriptions.shared().figures()
     }
 
     pub(crate) fn subscribe(&self, lossless: bool) -> Feed<C> {
@@ -170,7 +176,7 @@ macro_rules! handle_methods {
 
         /// The number of items published so far, and the waits for lossless subscribers.
         pub fn published(&self) -> $crate::broadcast::Published {
-            self.handle.subscriptions.shared().figures()
+            self.handle.published()
         }
 
         /// The figures of each subscriber, in the order in which they joined.
