@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use netring_flow::extract::Extract;
-use netring_flow::{FlowEvent, FlowId, FlowVisitor, Segment, WaitedFragments};
+use netring_flow::{EarlyFragments, FlowEvent, FlowId, FlowVisitor, Segment};
 use netring_sys::{Error, PacketSource, Stats};
 
 use crate::FlowStream;
@@ -48,14 +48,14 @@ pub struct FlowStateStream<S, E: Extract, U> {
     states: HashMap<FlowId, U>,
     init: Init<E::Key, U>,
     packet: Option<OnPacket<E::Key, U>>,
-    waited: Option<OnWaited<E::Key, U>>,
+    early: Option<OnEarly<E::Key, U>>,
     /// The state of the flow whose end was yielded last.
     ended: Option<U>,
 }
 
 type Init<K, U> = Box<dyn FnMut(&K) -> U + Send>;
 type OnPacket<K, U> = Box<dyn FnMut(&mut U, &Segment<'_, K>) + Send>;
-type OnWaited<K, U> = Box<dyn FnMut(&mut U, &WaitedFragments<'_, K>) + Send>;
+type OnEarly<K, U> = Box<dyn FnMut(&mut U, &EarlyFragments<'_, K>) + Send>;
 
 impl<S, E: Extract> FlowStream<S, E> {
     /// Keeps a state for each flow; `init` creates it from the flow's key.
@@ -81,7 +81,7 @@ impl<S, E: Extract> FlowStream<S, E> {
             states,
             init: Box::new(init),
             packet: None,
-            waited: None,
+            early: None,
             ended: None,
         }
     }
@@ -102,15 +102,15 @@ impl<S, E: Extract, U> FlowStateStream<S, E, U> {
         self
     }
 
-    /// Calls `waited` with the state of a flow and the fragments that arrived before the first of
+    /// Calls `early` with the state of a flow and the fragments that arrived before the first of
     /// their packet: they count in the flow from then on, and [`on_packet`](Self::on_packet) is not
-    /// called for them. See [`FlowVisitor::waited`]. A second call replaces the first.
+    /// called for them. See [`FlowVisitor::early_fragments`]. A second call replaces the first.
     #[must_use]
-    pub fn on_waited(
+    pub fn on_early_fragments(
         mut self,
-        waited: impl FnMut(&mut U, &WaitedFragments<'_, E::Key>) + Send + 'static,
+        early: impl FnMut(&mut U, &EarlyFragments<'_, E::Key>) + Send + 'static,
     ) -> Self {
-        self.waited = Some(Box::new(waited));
+        self.early = Some(Box::new(early));
         self
     }
 
@@ -188,14 +188,14 @@ impl<S: PacketSource, E: Extract, U> FlowStateStream<S, E, U> {
             if let Some(event) = queue.pop() {
                 return Poll::Ready(Some(Ok(event)));
             }
-            let polled = match (&mut self.packet, &mut self.waited) {
+            let polled = match (&mut self.packet, &mut self.early) {
                 (None, None) => flows.poll_events(cx, queue),
-                (packet, waited) => {
+                (packet, early) => {
                     let mut visitor = Visitor {
                         states: &mut self.states,
                         init: &mut self.init,
                         packet,
-                        waited,
+                        early,
                         events: queue,
                     };
                     flows.poll_events(cx, &mut visitor)
@@ -223,7 +223,7 @@ struct Visitor<'a, K, U> {
     states: &'a mut HashMap<FlowId, U>,
     init: &'a mut Init<K, U>,
     packet: &'a mut Option<OnPacket<K, U>>,
-    waited: &'a mut Option<OnWaited<K, U>>,
+    early: &'a mut Option<OnEarly<K, U>>,
     events: &'a mut Vec<FlowEvent<K>>,
 }
 
@@ -241,10 +241,10 @@ impl<K, U> FlowVisitor<K> for Visitor<'_, K, U> {
         }
     }
 
-    fn waited(&mut self, fragments: &WaitedFragments<'_, K>) {
-        if let Some(waited) = &mut self.waited {
+    fn early_fragments(&mut self, fragments: &EarlyFragments<'_, K>) {
+        if let Some(early) = &mut self.early {
             let state = self.states.entry(fragments.flow);
-            waited(
+            early(
                 state.or_insert_with(|| (self.init)(fragments.key)),
                 fragments,
             );

@@ -115,7 +115,7 @@ impl TrackerConfig {
     /// disables it.
     ///
     /// A visitor then sees a TCP segment or a datagram as it was sent, together with the fragment
-    /// that completes it ([`Piece::PutTogether`](crate::extract::Piece::PutTogether)), so that
+    /// that completes it ([`Piece::Reassembled`](crate::extract::Piece::Reassembled)), so that
     /// [`reassembly`](crate::reassembly), [`session`](crate::session) and [`export`](crate::export)
     /// receive every byte exactly once. Flow counters do not change: each fragment still counts. If
     /// the visitor takes no segments, no fragment is kept.

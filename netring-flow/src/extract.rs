@@ -97,9 +97,9 @@ pub trait Extract: Send + 'static {
     /// the flow of the first. Called only for packets for which
     /// [`extract_whole`](Self::extract_whole) returned [`Skip::Fragment`]. If both a tunnel's
     /// packets and the packets they carry are fragmented, one frame is part of several packets,
-    /// reported outermost first; a later fragment follows the last one, and the first is put
-    /// together ([`TrackerConfig::defragment`](crate::TrackerConfig::defragment)). Default: none,
-    /// so later fragments belong to no flow.
+    /// reported outermost first; a later fragment follows the last one, and the first is
+    /// reassembled ([`TrackerConfig::defragment`](crate::TrackerConfig::defragment)). Default:
+    /// none, so later fragments belong to no flow.
     fn fragments(&self, packet: &Packet<'_>, each: &mut dyn FnMut(Fragment)) {
         let _ = (packet, each);
     }
@@ -110,7 +110,7 @@ pub trait Extract: Send + 'static {
     ///
     /// # Errors
     /// [`Skip`] if it is not a packet of the flow.
-    fn put_together(
+    fn read_reassembled(
         &self,
         packet: &Packet<'_>,
         flow: &Self::Key,

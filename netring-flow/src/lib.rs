@@ -118,7 +118,7 @@
 //! # Bounds
 //!
 //! No packet costs more than a bounded number of steps. A packet allocates only if the table grows,
-//! or if it is a fragment that waits or is put together. Neither growth, which proceeds in steps,
+//! or if it is a fragment that waits or is reassembled. Neither growth, which proceeds in steps,
 //! nor expiry stops the packets. The table has a hard bound, and timeouts are processed within a
 //! budget. No packet contents can cause a panic.
 //!
@@ -171,4 +171,4 @@ pub use event::{
     UntrackedStats,
 };
 pub use tracker::FlowTracker;
-pub use visitor::{FlowVisitor, Segment, WaitedFragments};
+pub use visitor::{EarlyFragments, FlowVisitor, Segment};

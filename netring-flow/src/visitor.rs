@@ -71,7 +71,8 @@ pub trait FlowVisitor<K> {
     /// Shows a packet that counts in a flow. Called exactly once for each such packet, in packet
     /// order, after the events that the packet caused: the flow's [`FlowEvent::Started`] comes
     /// before its first segment, and [`FlowEvent::Ended`] after its last. The only exceptions are
-    /// fragments that arrived before the first of their packet: see [`waited`](Self::waited).
+    /// fragments that arrived before the first of their packet: see
+    /// [`early_fragments`](Self::early_fragments).
     #[inline]
     fn segment(&mut self, segment: &Segment<'_, K>) {
         let _ = segment;
@@ -80,7 +81,7 @@ pub trait FlowVisitor<K> {
     /// Reports fragments that arrived before the first of their packet. They had no flow then, so
     /// they were not shown; from now on they count in the flow of the first, which was shown just
     /// before this call. Called if [`SEGMENTS`](Self::SEGMENTS) is true. Does nothing by default.
-    fn waited(&mut self, fragments: &WaitedFragments<'_, K>) {
+    fn early_fragments(&mut self, fragments: &EarlyFragments<'_, K>) {
         let _ = fragments;
     }
 
@@ -115,7 +116,7 @@ impl<K> FlowVisitor<K> for Vec<FlowEvent<K>> {
 /// Fragments of one packet that arrived before its first, and count in its flow.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct WaitedFragments<'a, K> {
+pub struct EarlyFragments<'a, K> {
     /// The flow's key.
     pub key: &'a K,
     /// The flow.

@@ -23,7 +23,7 @@ pub use crate::outgoing::Refused;
 pub use crate::wait::Step;
 pub use frame::{Frame, Side, Verdict, Way};
 pub use port::Port;
-pub use stats::{BridgeStats, WayStats};
+pub use stats::{BridgeDirectionStats, BridgeStats};
 #[cfg(feature = "xdp")]
 pub use xdp::XdpBridge;
 
@@ -75,14 +75,15 @@ pub use xdp::XdpBridge;
 ///
 /// Each direction takes a batch in turn, so neither can starve the other. If the sink has no room,
 /// the rest of the batch waits for it, and nothing more is taken from the source: its ring is the
-/// queue, and counts its drops ([`WayStats::source`]).
+/// queue, and counts its drops ([`BridgeDirectionStats::source`]).
 ///
 /// # If something fails
 ///
 /// While an interface is down, the bridge continues: frames that were not yet in its sink are
-/// counted ([`WayStats::link_down`]) and dropped, and those in the sink are sent once it is up. The
-/// removal of an interface ends the bridge, and the error names the side. If a decision panics, the
-/// frame is [counted](WayStats::undecided), and the bridge can resume with the next one.
+/// counted ([`BridgeDirectionStats::link_down`]) and dropped, and those in the sink are sent once
+/// it is up. The removal of an interface ends the bridge, and the error names the side. If a
+/// decision panics, the frame is [counted](BridgeDirectionStats::undecided), and the bridge can
+/// resume with the next one.
 #[derive(Debug)]
 pub struct Bridge<A, B = A> {
     a: A,

@@ -61,19 +61,19 @@
 //! | `netring_replay_latest_seconds` | gauge | seconds | | [`ReplayStats`](crate::replay::ReplayStats) |
 //! | `netring_replay_lost_seconds` | gauge | seconds | | [`ReplayStats`](crate::replay::ReplayStats) |
 //! | `netring_bridge_received_frames_total` | counter | count | `direction` | [`BridgeStats`](crate::bridge::BridgeStats), with [`Stats`](crate::Stats) of the source of each direction |
-//! | `netring_bridge_split_frames_total` | counter | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
-//! | `netring_bridge_forwarded_frames_total` | counter | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
-//! | `netring_bridge_bytes_total` | counter | bytes | `direction` | [`WayStats`](crate::bridge::WayStats) |
-//! | `netring_bridge_dropped_frames_total` | counter | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
-//! | `netring_bridge_undecided_frames_total` | counter | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
-//! | `netring_bridge_outgoing_frames_total` | counter | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
-//! | `netring_bridge_refused_frames_total` | counter | count | `direction`, `reason` | [`WayStats`](crate::bridge::WayStats) |
-//! | `netring_bridge_link_down_frames_total` | counter | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
-//! | `netring_bridge_rejected_frames_total` | counter | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
-//! | `netring_bridge_queue_dropped_frames_total` | counter | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
-//! | `netring_bridge_link_downs_total` | counter | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
-//! | `netring_bridge_waiting_frames` | gauge | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
-//! | `netring_bridge_in_flight_frames` | gauge | count | `direction` | [`WayStats`](crate::bridge::WayStats) |
+//! | `netring_bridge_split_frames_total` | counter | count | `direction` | [`BridgeDirectionStats`](crate::bridge::BridgeDirectionStats) |
+//! | `netring_bridge_forwarded_frames_total` | counter | count | `direction` | [`BridgeDirectionStats`](crate::bridge::BridgeDirectionStats) |
+//! | `netring_bridge_bytes_total` | counter | bytes | `direction` | [`BridgeDirectionStats`](crate::bridge::BridgeDirectionStats) |
+//! | `netring_bridge_dropped_frames_total` | counter | count | `direction` | [`BridgeDirectionStats`](crate::bridge::BridgeDirectionStats) |
+//! | `netring_bridge_undecided_frames_total` | counter | count | `direction` | [`BridgeDirectionStats`](crate::bridge::BridgeDirectionStats) |
+//! | `netring_bridge_outgoing_frames_total` | counter | count | `direction` | [`BridgeDirectionStats`](crate::bridge::BridgeDirectionStats) |
+//! | `netring_bridge_refused_frames_total` | counter | count | `direction`, `reason` | [`BridgeDirectionStats`](crate::bridge::BridgeDirectionStats) |
+//! | `netring_bridge_link_down_frames_total` | counter | count | `direction` | [`BridgeDirectionStats`](crate::bridge::BridgeDirectionStats) |
+//! | `netring_bridge_rejected_frames_total` | counter | count | `direction` | [`BridgeDirectionStats`](crate::bridge::BridgeDirectionStats) |
+//! | `netring_bridge_queue_dropped_frames_total` | counter | count | `direction` | [`BridgeDirectionStats`](crate::bridge::BridgeDirectionStats) |
+//! | `netring_bridge_link_downs_total` | counter | count | `direction` | [`BridgeDirectionStats`](crate::bridge::BridgeDirectionStats) |
+//! | `netring_bridge_waiting_frames` | gauge | count | `direction` | [`BridgeDirectionStats`](crate::bridge::BridgeDirectionStats) |
+//! | `netring_bridge_in_flight_frames` | gauge | count | `direction` | [`BridgeDirectionStats`](crate::bridge::BridgeDirectionStats) |
 //! | `netring_lower_bound` | gauge | | `metric` | each figure that may be inexact |
 #![cfg_attr(
     feature = "flow",

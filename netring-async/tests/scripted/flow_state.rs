@@ -180,11 +180,13 @@ async fn a_state_sees_the_fragments_that_waited_for_their_flow() {
     script.push(Step::Batch(frames.map(|frame| (1, frame)).into()));
     script.push(Step::End);
     // Either closure may be there alone.
-    let mut flows = stream.with_state(init).on_waited(|seen, fragments| {
-        seen.packets += fragments.packets;
-        seen.payload += fragments.payload_bytes as usize;
-        seen.events.push("waited");
-    });
+    let mut flows = stream
+        .with_state(init)
+        .on_early_fragments(|seen, fragments| {
+            seen.packets += fragments.packets;
+            seen.payload += fragments.payload_bytes as usize;
+            seen.events.push("waited");
+        });
     let (event, state) = flows.next_event().await.unwrap().unwrap();
     assert!(matches!(event, FlowEvent::Started { .. }), "{event:?}");
     let waited = Seen {
@@ -199,7 +201,7 @@ async fn a_state_sees_the_fragments_that_waited_for_their_flow() {
     let mut flows = stream
         .with_states(states, init)
         .on_packet(|seen, _| seen.packets += 1)
-        .on_waited(|_, _| panic!("they are counted once"));
+        .on_early_fragments(|_, _| panic!("they are counted once"));
     let (event, state) = flows.next_event().await.unwrap().unwrap();
     let FlowEvent::Ended { stats, .. } = event else {
         panic!("{event:?}")
@@ -220,7 +222,7 @@ async fn a_state_sees_the_fragments_that_waited_for_their_flow() {
             seen.payload += segment.payload_len as usize;
             seen.events.push("packet");
         })
-        .on_waited(|seen, fragments| {
+        .on_early_fragments(|seen, fragments| {
             seen.packets += fragments.packets;
             seen.payload += fragments.payload_bytes as usize;
             seen.events.push("waited");

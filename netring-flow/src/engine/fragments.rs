@@ -38,7 +38,7 @@ pub(crate) struct Fragments<K> {
     /// In nanoseconds.
     timeout: u64,
     waiting: Waiting,
-    /// Present if packets are put together.
+    /// Present if packets are reassembled.
     pub(crate) joiner: Option<Joiner>,
 }
 

@@ -3,7 +3,7 @@
 /// IP packets with fragments kept for reassembly; see
 /// [`TrackerConfig::defragment`](crate::TrackerConfig::defragment).
 ///
-/// `begun = put_together + incomplete.total() + open` at any moment. If both a tunnel's packets and
+/// `begun = reassembled + incomplete.total() + open` at any moment. If both a tunnel's packets and
 /// the packets they carry are fragmented, both count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -11,8 +11,8 @@
 pub struct DefragmentStats {
     /// Packets with at least one data-carrying fragment.
     pub begun: u64,
-    /// Packets that were put together; the innermost ones are passed to visitors.
-    pub put_together: u64,
+    /// Packets that were reassembled; the innermost ones are passed to visitors.
+    pub reassembled: u64,
     /// Packets that were given up, by cause. Their later fragments are passed to visitors as they
     /// are.
     pub incomplete: IncompleteStats,
@@ -24,7 +24,7 @@ pub struct DefragmentStats {
     pub memory_peak: u64,
 }
 
-/// Packets that were not put together, by cause.
+/// Packets that were not reassembled, by cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -57,7 +57,7 @@ pub struct IncompleteStats {
     pub source_ended: u64,
 }
 
-/// Why a packet was not put together: the counter of the same name.
+/// Why a packet was not reassembled: the counter of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Incomplete {
     TimedOut,

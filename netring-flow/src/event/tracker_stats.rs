@@ -91,10 +91,7 @@ impl fmt::Display for TrackerStats {
             (self.out_of_window, "out of window"),
             (self.fragments.tiny, "tiny fragments"),
             (self.fragments.overlapping, "overlapping fragments"),
-            (
-                self.fragments.defragment.put_together,
-                "packets put together",
-            ),
+            (self.fragments.defragment.reassembled, "packets reassembled"),
             (
                 self.fragments.defragment.incomplete.total(),
                 "incomplete packets",
@@ -269,7 +266,7 @@ mod tests {
         stats.out_of_window = 4;
         stats.fragments.tiny = 5;
         stats.fragments.overlapping = 6;
-        stats.fragments.defragment.put_together = 7;
+        stats.fragments.defragment.reassembled = 7;
         stats.fragments.defragment.incomplete.cut = 8;
         stats.ended.emergency = 6;
         stats.ended.table_full = 4;
@@ -278,7 +275,7 @@ mod tests {
             stats.to_string(),
             "12,345 packets, 12,300 tracked (9,876,543 bytes), 45 untracked, 1 ICMP errors, 2 cut, \
              3 malformed, 4 out of window, 5 tiny fragments, 6 overlapping fragments, \
-             7 packets put together, 8 incomplete packets; \
+             7 packets reassembled, 8 incomplete packets; \
              1,200 flows started, 80 established, 70 closed, \
              1,000 ended, 10 evicted (1.00%); time went back: 1"
         );

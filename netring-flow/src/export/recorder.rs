@@ -9,7 +9,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use super::FlowRecord;
 use crate::extract::FiveTupleKey;
-use crate::visitor::{FlowVisitor, Segment, WaitedFragments};
+use crate::visitor::{EarlyFragments, FlowVisitor, Segment};
 use crate::{FlowEvent, FlowId};
 use observed::Observed;
 
@@ -133,9 +133,9 @@ impl FlowVisitor<FiveTupleKey> for FlowRecorder {
         observed.segment(segment);
     }
 
-    fn waited(&mut self, fragments: &WaitedFragments<'_, FiveTupleKey>) {
+    fn early_fragments(&mut self, fragments: &EarlyFragments<'_, FiveTupleKey>) {
         if let Some(observed) = self.flows.get_mut(&fragments.flow) {
-            observed.waited(fragments);
+            observed.early_fragments(fragments);
         }
     }
 }

@@ -131,7 +131,7 @@ impl Extract for FiveTuple {
         parse::fragments(packet, self.rules, each);
     }
 
-    fn put_together(
+    fn read_reassembled(
         &self,
         packet: &Packet<'_>,
         flow: &FiveTupleKey,

@@ -19,7 +19,7 @@ pub enum Piece {
     Held,
     /// The fragment that completes its packet. It has the transport header and the payload of the
     /// whole packet.
-    PutTogether,
+    Reassembled,
 }
 
 /// The identity of the IP packet that a fragment belongs to, shared by all its fragments and by no

@@ -7,7 +7,7 @@ use crate::engine::{Counted, Item, Kept, Waited};
 use crate::event::Incomplete;
 use crate::extract::{Extract, Extracted, Fragment, Piece, Skip, TcpSegment};
 use crate::parse::ip_len;
-use crate::visitor::{FlowVisitor, Segment, WaitedFragments};
+use crate::visitor::{EarlyFragments, FlowVisitor, Segment};
 
 /// A packet whose flow was found.
 pub(super) struct Read<K> {
@@ -85,7 +85,7 @@ impl<E: Extract> FlowTracker<E> {
             if let Some(counted) = counted {
                 self.show(kept, counted, &item, packet, visitor);
             } else if let Kept::Whole(_) = kept {
-                self.count_together(Some(Incomplete::Unreadable));
+                self.count_reassembled(Some(Incomplete::Unreadable));
             }
         }
         if let Some(waited) = &read.waited {
@@ -93,7 +93,7 @@ impl<E: Extract> FlowTracker<E> {
         }
     }
 
-    /// Keeps a fragment, if packets are put together. If it completes a packet that itself contains
+    /// Keeps a fragment, if packets are reassembled. If it completes a packet that itself contains
     /// a fragment, that one is kept in turn, and so on.
     pub(super) fn keep(&mut self, packet: &Packet<'_>, out_of_window: bool) -> Kept {
         let Some(joiner) = &mut self.engine.fragments.joiner else {
@@ -109,18 +109,18 @@ impl<E: Extract> FlowTracker<E> {
             let Some(fragment) = outermost(&self.extract, &inside) else {
                 return Kept::Whole(whole);
             };
-            stats.put_together += 1;
+            stats.reassembled += 1;
             kept = joiner.add(&fragment, &inside, whole.out_of_window, stats);
             joiner.spare = whole.bytes;
         }
         kept
     }
 
-    /// Counts a packet that was put together, or why it is not shown.
-    fn count_together(&mut self, incomplete: Option<Incomplete>) {
+    /// Counts a packet that was reassembled, or why it is not shown.
+    fn count_reassembled(&mut self, incomplete: Option<Incomplete>) {
         let stats = &mut self.engine.stats.fragments.defragment;
         match incomplete {
-            None => stats.put_together += 1,
+            None => stats.reassembled += 1,
             Some(why) => stats.incomplete.count(why),
         }
     }
@@ -147,12 +147,12 @@ impl<E: Extract> FlowTracker<E> {
             Kept::Whole(whole) => whole,
         };
         let ip = Packet::new(&whole.bytes, packet.timestamp(), whole.link_type);
-        match self.extract.put_together(&ip, &item.found.key) {
+        match self.extract.read_reassembled(&ip, &item.found.key) {
             Ok(found) => {
-                self.count_together(None);
+                self.count_reassembled(None);
                 let segment = self.segment::<V>(counted, item, packet);
                 let mut segment = Segment {
-                    piece: Piece::PutTogether,
+                    piece: Piece::Reassembled,
                     transport: found.transport,
                     payload: found.payload(&ip),
                     payload_len: found.payload_len,
@@ -165,7 +165,7 @@ impl<E: Extract> FlowTracker<E> {
                 visitor.segment(&segment);
             }
             Err(_) => {
-                self.count_together(Some(Incomplete::Unreadable));
+                self.count_reassembled(Some(Incomplete::Unreadable));
                 visitor.segment(&self.segment::<V>(counted, item, packet));
             }
         }
@@ -190,7 +190,7 @@ impl<E: Extract> FlowTracker<E> {
         if V::SEGMENTS {
             let flow = self.engine.table.get(counted.slot);
             let time = |nanos| Timestamp::from_nanos(nanos, first.time.clock());
-            visitor.waited(&WaitedFragments {
+            visitor.early_fragments(&EarlyFragments {
                 key: &flow.key,
                 flow: flow.id(),
                 orientation: from,
@@ -208,7 +208,7 @@ impl<E: Extract> FlowTracker<E> {
     fn wait(&mut self, packet: &Packet<'_>) {
         if let Kept::Whole(_) = self.keep(packet, false) {
             // Its flow is no longer remembered.
-            self.count_together(Some(Incomplete::Unreadable));
+            self.count_reassembled(Some(Incomplete::Unreadable));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Packets that are put together from their fragments: what a visitor sees of them.
+//! Packets that are reassembled from their fragments: what a visitor sees of them.
 
 mod bounds;
 mod overlaps;
@@ -47,7 +47,7 @@ impl FlowVisitor<FiveTupleKey> for All {
     }
 }
 
-/// A tracker that puts packets together, and what it shows.
+/// A tracker that reassembles packets, and what it shows.
 pub(crate) struct Together {
     pub(crate) tracker: FlowTracker<FiveTuple>,
     pub(crate) shown: All,
@@ -75,10 +75,10 @@ impl Together {
         frames.iter().for_each(|frame| self.frame(0.0, frame));
     }
 
-    /// The payloads that were put together.
+    /// The payloads that were reassembled.
     pub(crate) fn together(&self) -> Vec<Vec<u8>> {
         let shown = self.shown.0.iter();
-        let together = shown.filter(|shown| shown.piece == Piece::PutTogether);
+        let together = shown.filter(|shown| shown.piece == Piece::Reassembled);
         together.map(|shown| shown.payload.clone()).collect()
     }
 
@@ -92,7 +92,7 @@ impl Together {
         let tracked = stats.tracked + stats.icmp_errors + stats.untracked.total();
         assert_eq!(stats.packets, tracked);
         let stats = stats.fragments.defragment;
-        let sum = stats.put_together + stats.incomplete.total() + stats.open;
+        let sum = stats.reassembled + stats.incomplete.total() + stats.open;
         assert_eq!(stats.begun, sum, "{stats:?}");
         assert!(stats.memory <= stats.memory_peak);
         stats
@@ -146,13 +146,13 @@ fn a_datagram_is_shown_whole_with_the_fragment_that_completes_it_in_any_order() 
         // Those that waited for the first were not shown.
         let shown = order.len() - order.iter().position(|at| *at == 0).unwrap();
         let mut pieces = vec![Piece::Held; shown - 1];
-        pieces.push(Piece::PutTogether);
+        pieces.push(Piece::Reassembled);
         assert_eq!(together.pieces(), pieces);
         let last = together.shown.0.last().unwrap();
         assert_eq!(last.key, "udp 192.0.2.10:443 192.0.2.200:40000");
         assert_eq!((last.missing, last.orientation), (0, Orientation::Reverse));
         let stats = together.finish();
-        assert_eq!((stats.begun, stats.put_together), (1, 1));
+        assert_eq!((stats.begun, stats.reassembled), (1, 1));
         assert_eq!(together.tracker.stats().tracked, 3);
     }
 }
@@ -192,7 +192,7 @@ fn the_counts_of_a_flow_are_the_same_as_without() {
         });
         let mut stats = together.tracker.stats();
         let expected = if memory == 0 { 0 } else { 2 };
-        assert_eq!(stats.fragments.defragment.put_together, expected);
+        assert_eq!(stats.fragments.defragment.reassembled, expected);
         stats.fragments.defragment = DefragmentStats::default();
         figures.push((ended.collect::<Vec<_>>(), stats));
     }
@@ -224,7 +224,7 @@ fn ipv6_by_its_own_identification_and_atomic_ones_are_whole() {
         v6(5, 0, 100, false),
     ]);
     assert_eq!(together.together(), [vec![7; 92]]);
-    assert_eq!(together.pieces(), [Piece::PutTogether, Piece::Whole]);
+    assert_eq!(together.pieces(), [Piece::Reassembled, Piece::Whole]);
     assert_eq!(together.shown.0[1].payload, vec![7; 92]);
     assert_eq!(together.finish().begun, 1);
 }
@@ -247,7 +247,7 @@ fn a_tcp_segment_has_its_header_also_if_that_is_in_two_fragments() {
         let tcp = last.tcp.unwrap();
         assert_eq!((tcp.sequence, tcp.acknowledgement), (1000, 2000));
         assert_eq!(tcp.flags, ACK | FIN);
-        assert_eq!(together.finish().put_together, 1);
+        assert_eq!(together.finish().reassembled, 1);
     }
 }
 
@@ -268,7 +268,7 @@ fn a_forged_rst_in_fragments_is_marked_and_an_urgent_pointer_is_read() {
     urgent[53] = 9;
     together.frames(&cut(&urgent, 2, 24));
     let last = together.shown.0.last().unwrap();
-    assert_eq!((last.piece, last.urgent), (Piece::PutTogether, 9));
+    assert_eq!((last.piece, last.urgent), (Piece::Reassembled, 9));
     assert!(!last.out_of_window);
 }
 
@@ -306,7 +306,7 @@ fn a_fragment_that_never_comes_is_a_time_out_or_the_end_of_the_source() {
 }
 
 #[test]
-fn an_icmp_message_is_put_together_and_an_icmp_error_is_not() {
+fn an_icmp_message_is_reassembled_and_an_icmp_error_is_not() {
     let mut echo = udp(CLIENT, SERVER, &[]);
     echo[23] = 1;
     echo.truncate(34);
@@ -325,7 +325,7 @@ fn an_icmp_message_is_put_together_and_an_icmp_error_is_not() {
     together.frames(&cut(&error, 9, 64));
     assert_eq!(together.tracker.stats().icmp_errors, 1);
     let stats = together.finish();
-    assert_eq!(stats.put_together, 0);
+    assert_eq!(stats.reassembled, 0);
 }
 
 #[test]

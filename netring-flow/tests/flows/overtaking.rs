@@ -2,7 +2,7 @@
 
 use netring_flow::extract::FiveTuple;
 use netring_flow::extract::FiveTupleKey;
-use netring_flow::{FlowEvent, FlowTracker, FlowVisitor, Segment, TrackerConfig, WaitedFragments};
+use netring_flow::{EarlyFragments, FlowEvent, FlowTracker, FlowVisitor, Segment, TrackerConfig};
 use netring_sys::{LinkType, Packet};
 
 use crate::common::{ACK, Bench, CLIENT, Frames, SERVER, SYN, at, seconds, tcp, udp};
@@ -174,7 +174,7 @@ impl FlowVisitor<FiveTupleKey> for Shown {
         self.bytes += u64::from(segment.packet.wire_len());
     }
 
-    fn waited(&mut self, all: &WaitedFragments<'_, FiveTupleKey>) {
+    fn early_fragments(&mut self, all: &EarlyFragments<'_, FiveTupleKey>) {
         // The segment of the first came before.
         assert_eq!(self.segments, 1);
         assert_eq!((all.first, all.last), (at(0.0), at(1.0)));

@@ -28,7 +28,8 @@ pub enum Side {
 pub enum Verdict {
     /// Sends it out of the other side, including any changes.
     Forward,
-    /// Drops it, and counts it ([`WayStats::dropped`](super::WayStats::dropped)).
+    /// Drops it, and counts it
+    /// ([`BridgeDirectionStats::dropped`](super::BridgeDirectionStats::dropped)).
     Drop,
 }
 

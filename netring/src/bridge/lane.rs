@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::carry::{Carried, Carrier};
 use super::frame::{Frame, Side, Verdict, Way};
-use super::stats::WayStats;
+use super::stats::BridgeDirectionStats;
 use crate::{
     Error, Packet, PacketBatch, PacketSink, PacketSource, PacketVec, Readiness, SinkStats,
 };
@@ -238,7 +238,7 @@ impl Lane {
         &self,
         source: &mut S,
         sink: &mut K,
-    ) -> Result<WayStats, Failed> {
+    ) -> Result<BridgeDirectionStats, Failed> {
         let source = source.stats().map_err(Failed::Source)?;
         let sink = sink.stats().map_err(Failed::Sink)?;
         let counts = &self.carrier.counts;

@@ -10,9 +10,9 @@ use crate::{Count, Error, SinkStats, Stats};
 #[non_exhaustive]
 pub struct BridgeStats {
     /// From side A to side B.
-    pub a_to_b: WayStats,
+    pub a_to_b: BridgeDirectionStats,
     /// From side B to side A.
-    pub b_to_a: WayStats,
+    pub b_to_a: BridgeDirectionStats,
 }
 
 /// The fate of the frames of one direction of a bridge. At any time, each frame is in exactly one
@@ -27,7 +27,7 @@ pub struct BridgeStats {
 /// that the ring of the source dropped before the bridge saw them are in [`source`](Self::source).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct WayStats {
+pub struct BridgeDirectionStats {
     /// Frames that the source delivered.
     pub received: u64,
     /// Frames created by software segmentation: a packet that is sent as *n* segments adds *n* - 1.
@@ -62,7 +62,7 @@ pub struct WayStats {
     pub source: Stats,
 }
 
-impl WayStats {
+impl BridgeDirectionStats {
     /// The frames with a known fate, plus those on their way: always [`received`](Self::received) +
     /// [`split`](Self::split).
     pub const fn accounted(&self) -> u64 {
@@ -110,7 +110,7 @@ impl Counts {
         sink: &SinkStats,
         waiting: u64,
         source: Stats,
-    ) -> WayStats {
+    ) -> BridgeDirectionStats {
         let since = |now: Count, before: Count| {
             let value = |count: Count| count.value().unwrap_or_default();
             value(now).saturating_sub(value(before))
@@ -118,7 +118,7 @@ impl Counts {
         let rejected = since(sink.rejected, before.rejected);
         let queue_dropped = since(sink.dropped, before.dropped);
         let gone = rejected + queue_dropped + sink.pending;
-        WayStats {
+        BridgeDirectionStats {
             received: self.received,
             split: self.split,
             forwarded: self.committed.saturating_sub(gone),
@@ -150,7 +150,7 @@ pub(super) fn before(sink: &SinkStats) -> Result<SinkStats, Error> {
 }
 
 /// One line, with only the losses that occurred.
-impl fmt::Display for WayStats {
+impl fmt::Display for BridgeDirectionStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             received,

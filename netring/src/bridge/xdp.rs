@@ -44,8 +44,9 @@ const SPARE: u32 = 1;
 /// It does what [`Bridge`](super::Bridge) does, with these differences:
 ///
 /// - Frames that are longer than a chunk (1792 bytes) are dropped by the kernel, and counted in
-///   [`WayStats::source`](super::WayStats::source). In generic mode these include the super-packets
-///   that a stack on this host sends: turn its segmentation offload off, or use native mode.
+///   [`BridgeDirectionStats::source`](super::BridgeDirectionStats::source). In generic mode these
+///   include the super-packets that a stack on this host sends: turn its segmentation offload off,
+///   or use native mode.
 /// - A VLAN tag that a card or a veth pair moved out of the bytes is lost. (`ethtool -K eth0 rxvlan
 ///   off`, or on veth `txvlan off` at the other end, keeps it in the bytes.)
 /// - Neither this host nor a capture on it sees the frames; those that the host itself sends are

@@ -1,7 +1,7 @@
 //! The figures of a bridge.
 
 use super::{Metric, Publish, Publisher, Unit, refused};
-use crate::bridge::{BridgeStats, WayStats};
+use crate::bridge::{BridgeDirectionStats, BridgeStats};
 
 const RECEIVED: Metric = Metric::count(
     "netring_bridge_received_frames_total",
@@ -70,7 +70,7 @@ impl Publish for BridgeStats {
 }
 
 /// The figures of the source too, as those of a capture.
-impl Publish for WayStats {
+impl Publish for BridgeDirectionStats {
     fn publish(&self, to: &mut Publisher) {
         to.counter(&RECEIVED, self.received);
         to.counter(&SPLIT, self.split);

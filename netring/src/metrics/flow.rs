@@ -43,15 +43,15 @@ const FRAGMENTS: Metric = Metric::count(
 );
 const BEGUN: Metric = Metric::count(
     "netring_flow_fragmented_packets_total",
-    "Packets of which fragments were kept to put them together",
+    "Packets of which fragments were kept to reassemble them",
 );
-const PUT_TOGETHER: Metric = Metric::count(
-    "netring_flow_put_together_packets_total",
-    "Packets that were put together",
+const REASSEMBLED: Metric = Metric::count(
+    "netring_flow_reassembled_packets_total",
+    "Packets that were reassembled",
 );
 const INCOMPLETE: Metric = Metric::count(
     "netring_flow_incomplete_packets_total",
-    "Packets that were not put together, by the cause",
+    "Packets that were not reassembled, by the cause",
 );
 const OPEN: Metric = Metric::count(
     "netring_flow_open_fragmented_packets",
@@ -60,12 +60,12 @@ const OPEN: Metric = Metric::count(
 const MEMORY: Metric = Metric::new(
     "netring_flow_defragment_memory_bytes",
     Unit::Bytes,
-    "Memory for packets that are put together",
+    "Memory for packets that are reassembled",
 );
 const MEMORY_PEAK: Metric = Metric::new(
     "netring_flow_defragment_memory_peak_bytes",
     Unit::Bytes,
-    "The most memory for packets that are put together so far",
+    "The most memory for packets that are reassembled so far",
 );
 const STARTED: Metric = Metric::count("netring_flow_started_total", "Flows started");
 const ESTABLISHED: Metric =
@@ -155,7 +155,7 @@ impl Publish for TrackerStats {
 
 fn publish_defragment(stats: &DefragmentStats, to: &mut Publisher) {
     to.counter(&BEGUN, stats.begun);
-    to.counter(&PUT_TOGETHER, stats.put_together);
+    to.counter(&REASSEMBLED, stats.reassembled);
     for (cause, packets) in [
         ("timed_out", stats.incomplete.timed_out),
         ("displaced", stats.incomplete.displaced),

@@ -8,7 +8,7 @@ mod given;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use netring::bridge::{Bridge, Frame, Port, Side, Step, Verdict, Way, WayStats};
+use netring::bridge::{Bridge, BridgeDirectionStats, Frame, Port, Side, Step, Verdict, Way};
 use netring::{
     Checksum, Direction, Error, LinkType, Packet, PacketBatch, PacketBuf, PacketSource, Readiness,
     Stats, VlanTag,
@@ -39,7 +39,7 @@ fn frames(count: u64) -> Given {
 }
 
 #[track_caller]
-fn there(bridge: &mut Files) -> WayStats {
+fn there(bridge: &mut Files) -> BridgeDirectionStats {
     let stats = bridge.stats().unwrap().a_to_b;
     assert_eq!(stats.received + stats.split, stats.accounted(), "{stats}");
     stats

@@ -157,7 +157,7 @@ fn each_figure_of_a_tracker_is_published_once() {
     assert_eq!(value("icmp_errors"), stats.icmp_errors);
     let defragment = &stats.fragments.defragment;
     assert_eq!(value("fragmented_packets"), defragment.begun);
-    assert_eq!(value("put_together_packets"), defragment.put_together);
+    assert_eq!(value("reassembled_packets"), defragment.reassembled);
     assert_eq!(value("started"), stats.flows_started);
     assert_eq!(value("established"), stats.flows_established);
     assert_eq!(value("closed"), stats.flows_closed);

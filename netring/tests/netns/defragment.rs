@@ -1,4 +1,4 @@
-//! Datagrams that the kernel cuts into fragments are put together byte for byte.
+//! Datagrams that the kernel cuts into fragments are reassembled byte for byte.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::net::UdpSocket;
@@ -110,7 +110,7 @@ fn a_datagram_of_60_000_bytes_arrives_byte_for_byte() {
         let stats = sessions.tracker().stats().fragments;
         assert_eq!((stats.first, stats.followed), (1, fragments - 1));
         let stats = stats.defragment;
-        assert_eq!((stats.begun, stats.put_together), (1, 1));
+        assert_eq!((stats.begun, stats.reassembled), (1, 1));
     }
 }
 
@@ -157,7 +157,7 @@ fn a_dns_answer_of_3000_bytes_is_read_whole() {
     assert_eq!(query.questions[0].name, "a.example");
     assert_eq!(reply.answers.len(), 190);
     assert_eq!(
-        sessions.tracker().stats().fragments.defragment.put_together,
+        sessions.tracker().stats().fragments.defragment.reassembled,
         1
     );
 }

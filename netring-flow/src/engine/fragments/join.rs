@@ -35,7 +35,7 @@ pub(crate) struct Joiner {
     overlap: OverlapPolicy,
     /// In nanoseconds.
     timeout: u64,
-    /// A buffer for a packet that is put together.
+    /// A buffer for a packet that is reassembled.
     pub(crate) spare: Vec<u8>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) enum Kept {
     Whole(Whole),
 }
 
-/// A packet that was put together.
+/// A packet that was reassembled.
 #[derive(Debug)]
 pub(crate) struct Whole {
     /// An IP packet. [`Joiner::spare`] takes the buffer back.
@@ -80,7 +80,7 @@ pub(crate) struct Whole {
 }
 
 impl Joiner {
-    /// `None` if packets are not to be put together.
+    /// `None` if packets are not to be reassembled.
     pub(super) fn new(config: &TrackerConfig, timeout: u64) -> Option<Self> {
         let memory = config.defragment;
         let max_packets = (memory / USUAL).clamp(1, config.max_fragmented.max(1));

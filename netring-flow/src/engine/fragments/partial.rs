@@ -44,7 +44,7 @@ pub(super) enum Overlaps {
     Refused,
 }
 
-/// Why a packet cannot be put together.
+/// Why a packet cannot be reassembled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// Fragments overlap.

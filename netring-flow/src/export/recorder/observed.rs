@@ -6,7 +6,7 @@ use super::super::{FlowRecord, IcmpKind, Letters, MplsRecord};
 use super::stream::Stream;
 use crate::extract::{FiveTupleKey, Orientation, Piece, TcpSegment};
 use crate::parse;
-use crate::visitor::{Segment, WaitedFragments};
+use crate::visitor::{EarlyFragments, Segment};
 
 /// Letters that occur once per end, as bits.
 const ACK: u8 = 1;
@@ -132,7 +132,7 @@ impl Observed {
     }
 
     /// Notes fragments that no segment shows.
-    pub(super) fn waited(&mut self, fragments: &WaitedFragments<'_, FiveTupleKey>) {
+    pub(super) fn early_fragments(&mut self, fragments: &EarlyFragments<'_, FiveTupleKey>) {
         let side = &mut self.sides[fragments.orientation as usize];
         side.packets += fragments.packets;
         match fragments.ip_bytes {

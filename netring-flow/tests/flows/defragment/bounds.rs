@@ -9,7 +9,7 @@ use crate::fragments::part;
 
 const BOUND: usize = 512 << 10;
 
-/// Of what is allocated besides: the flow, the tables of fragments that are not put together, the
+/// Of what is allocated besides: the flow, the tables of fragments that are not reassembled, the
 /// packet that is shown, and what the test itself keeps.
 const BESIDES: usize = 3_900_000 + 4096 * 1200 + (64 << 10);
 
@@ -67,13 +67,13 @@ fn a_packet_in_the_smallest_fragments_backwards_and_with_holes() {
     // 65,504 bytes in 8188 fragments, and the same without every second one.
     let (payload, fragments) = datagram(1, 65_496, 8);
     let mut together = hostile(fragments.iter().rev().cloned());
-    assert_eq!(together.stats().put_together, 1);
+    assert_eq!(together.stats().reassembled, 1);
     together.shown.0.clear();
     together.frames(&fragments);
     assert_eq!(together.together(), [payload]);
     let holes = fragments.iter().step_by(2).cloned();
     let stats = hostile(holes).stats();
-    assert_eq!((stats.open, stats.put_together), (1, 0));
+    assert_eq!((stats.open, stats.reassembled), (1, 0));
 }
 
 /// Each over half of the packet, and over fifty runs with holes between them.

@@ -10,7 +10,7 @@ use crate::fragments::{part, v6};
 
 fn incomplete(together: &mut Together) -> IncompleteStats {
     let stats = together.finish();
-    assert_eq!(stats.begun, stats.put_together + stats.incomplete.total());
+    assert_eq!(stats.begun, stats.reassembled + stats.incomplete.total());
     stats.incomplete
 }
 

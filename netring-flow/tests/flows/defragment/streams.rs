@@ -1,4 +1,4 @@
-//! What stands on a tracker that puts packets together: streams, sessions and records.
+//! What depends on a tracker that reassembles packets: streams, sessions and records.
 
 use std::ops::ControlFlow;
 

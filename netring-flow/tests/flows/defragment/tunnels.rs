@@ -24,7 +24,7 @@ fn inside() -> Together {
 }
 
 #[test]
-fn what_is_inside_is_put_together_whichever_was_fragmented() {
+fn what_is_inside_is_reassembled_whichever_was_fragmented() {
     let payload: Vec<u8> = (0..=255).cycle().take(3000).collect();
     let datagram = udp(CLIENT, SERVER, &payload);
     // What carries it.
@@ -45,10 +45,10 @@ fn what_is_inside_is_put_together_whichever_was_fragmented() {
         together.frames(&frames);
         assert_eq!(together.together(), std::slice::from_ref(&payload));
         let last = together.shown.0.last().unwrap();
-        assert_eq!(last.piece, Piece::PutTogether);
+        assert_eq!(last.piece, Piece::Reassembled);
         assert_eq!(last.key, "udp 192.0.2.10:443 192.0.2.200:40000 in vxlan 1");
         let stats = together.finish();
-        assert_eq!((stats.begun, stats.put_together), (packets, packets));
+        assert_eq!((stats.begun, stats.reassembled), (packets, packets));
         assert_eq!(together.tracker.stats().tracked, frames.len() as u64);
     }
     // The last fragment inside first.
@@ -56,7 +56,7 @@ fn what_is_inside_is_put_together_whichever_was_fragmented() {
     let backwards: Vec<_> = both.iter().rev().cloned().collect();
     together.frames(&backwards);
     let stats = together.finish();
-    assert_eq!(stats.begun, stats.put_together + stats.incomplete.total());
+    assert_eq!(stats.begun, stats.reassembled + stats.incomplete.total());
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_first_fragment_that_does_not_reach_into_the_tunnel_leaves_the_packet_to_wha
     let mut together = inside();
     together.frames(&cut(&frame, 1, 24));
     let last = together.shown.0.last().unwrap();
-    assert_eq!(last.piece, Piece::PutTogether);
+    assert_eq!(last.piece, Piece::Reassembled);
     assert_eq!(last.key, "udp 198.51.100.1:50000 198.51.100.2:4789");
     assert_eq!(last.payload, frame[42..]);
 }

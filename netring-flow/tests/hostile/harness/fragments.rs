@@ -51,7 +51,7 @@ pub(crate) fn run(input: &[u8]) {
     while tracker.finish(&mut events) {}
     while together.finish(&mut Together) {}
     let stats = tracker.stats();
-    same_but_for_what_is_put_together(&stats, together.stats());
+    same_but_for_what_is_reassembled(&stats, together.stats());
     assert_eq!(stats.untracked.waiting, 0);
     assert_eq!(stats.untracked.fragments, model.untracked);
     assert_eq!(stats.fragments.followed, model.followed);
@@ -66,19 +66,19 @@ pub(crate) fn run(input: &[u8]) {
     assert_eq!((bytes, packets), (stats.tracked_bytes, stats.tracked));
 }
 
-/// Memory for the packets that are put together: a few.
+/// Memory for the packets that are reassembled: a few.
 const MEMORY: usize = 4 * 4096;
 
-/// Nothing else differs, and of what is put together the sum holds.
-fn same_but_for_what_is_put_together(stats: &TrackerStats, mut together: TrackerStats) {
+/// Nothing else differs, and of what is reassembled the sum holds.
+fn same_but_for_what_is_reassembled(stats: &TrackerStats, mut together: TrackerStats) {
     let figures = std::mem::take(&mut together.fragments.defragment);
     assert_eq!(*stats, together);
-    let outcomes = figures.put_together + figures.incomplete.total();
+    let outcomes = figures.reassembled + figures.incomplete.total();
     assert_eq!((figures.begun, figures.open), (outcomes, 0));
     assert!(figures.memory == 0 && figures.memory_peak <= MEMORY as u64);
 }
 
-/// Looks at the packets that are put together.
+/// Looks at the packets that are reassembled.
 struct Together;
 
 impl FlowVisitor<FiveTupleKey> for Together {
@@ -86,7 +86,7 @@ impl FlowVisitor<FiveTupleKey> for Together {
         match segment.piece {
             Piece::Held => assert_eq!((segment.payload.len(), segment.payload_len), (0, 0)),
             // All bytes are of one packet, each in its place.
-            Piece::PutTogether => {
+            Piece::Reassembled => {
                 for (at, byte) in (8..).zip(segment.payload) {
                     assert_eq!(*byte & 0xf, at / 8);
                     assert_eq!(*byte >> 4, segment.payload[0] >> 4);

@@ -2,7 +2,7 @@
 //! the bound holds, and the books balance.
 
 use netring_flow::extract::{FiveTuple, Piece, Tunnels};
-use netring_flow::{FlowEvent, FlowTracker, FlowVisitor, Segment, TrackerConfig, WaitedFragments};
+use netring_flow::{EarlyFragments, FlowEvent, FlowTracker, FlowVisitor, Segment, TrackerConfig};
 use netring_sys::{Clock, LinkType, Packet, Timestamp};
 
 const LINKS: [u16; 16] = [
@@ -29,12 +29,12 @@ impl<K> FlowVisitor<K> for Found<K> {
         self.segments += 1;
         match segment.piece {
             Piece::Held => assert_eq!(segment.payload_len, 0),
-            Piece::PutTogether => assert_eq!(segment.missing(), 0),
+            Piece::Reassembled => assert_eq!(segment.missing(), 0),
             _ => self.payload += u64::from(segment.payload_len),
         }
     }
 
-    fn waited(&mut self, fragments: &WaitedFragments<'_, K>) {
+    fn early_fragments(&mut self, fragments: &EarlyFragments<'_, K>) {
         self.segments += fragments.packets;
         self.waited += fragments.payload_bytes;
         assert!(fragments.payload_bytes <= fragments.bytes);
@@ -104,13 +104,13 @@ fn run_with(input: &[u8], extract: FiveTuple) {
     assert_eq!(stats.tracked, counted);
     assert!(payload <= bytes);
     assert_eq!(found.segments, stats.tracked);
-    // Of fragments that were put together the bytes are shown once more, or not at all.
+    // Of fragments that were reassembled the bytes are shown once more, or not at all.
     let together = stats.fragments.defragment;
     if together.begun == 0 {
         assert_eq!(found.payload + found.waited, payload);
     }
     assert!(found.payload + found.waited <= payload);
-    let outcomes = together.put_together + together.incomplete.total();
+    let outcomes = together.reassembled + together.incomplete.total();
     assert_eq!((together.begun, together.open), (outcomes, 0));
     assert!(together.memory_peak <= 8192 + 2 * 768);
     assert_eq!(

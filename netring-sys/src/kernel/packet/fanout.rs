@@ -55,7 +55,7 @@ pub const PACKET_FANOUT_FLAG_ROLLOVER: u16 = 0x1000;
 pub const PACKET_FANOUT_FLAG_UNIQUEID: u16 = 0x2000;
 /// Leaves out packets that this host sends (kernel 5.17).
 pub const PACKET_FANOUT_FLAG_IGNORE_OUTGOING: u16 = 0x4000;
-/// IP fragments are put together before a socket is selected.
+/// IP fragments are reassembled before a socket is selected.
 pub const PACKET_FANOUT_FLAG_DEFRAG: u16 = 0x8000;
 /// The most sockets of a group, on kernel 5.11 and later.
 // [`PACKET_FANOUT_MAX`]: https://elixir.bootlin.com/linux/v6.12.117/source/net/packet/internal.h#L80

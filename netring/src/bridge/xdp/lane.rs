@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use super::Receiving;
 use crate::bridge::frame::{Verdict, Way};
 use crate::bridge::lane::{Failed, Turn};
-use crate::bridge::stats::{Counts, WayStats};
+use crate::bridge::stats::{BridgeDirectionStats, Counts};
 use crate::outgoing::{Reason, complete};
 use crate::xdp::{Receiver, Transmitter};
 use crate::{Count, Error, PacketSink, SinkStats, Stats};
@@ -130,7 +130,7 @@ impl Lane {
         &self,
         from: &Receiving<'_>,
         to: &mut [Transmitter<'_>],
-    ) -> Result<WayStats, Failed> {
+    ) -> Result<BridgeDirectionStats, Failed> {
         let mut source = Stats::counted(0);
         for rx in &from.receivers {
             let stats = rx.stats().map_err(Failed::Source)?;

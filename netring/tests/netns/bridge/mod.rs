@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use netring::bridge::{Bridge, BridgeStats, Frame, Port, Verdict, WayStats};
+use netring::bridge::{Bridge, BridgeDirectionStats, BridgeStats, Frame, Port, Verdict};
 use netring::{Capture, Injector, PacketSink, PacketSource};
 use xtask::netns::veth;
 
@@ -35,7 +35,7 @@ fn forward(_: &mut Frame<'_>) -> Verdict {
 }
 
 #[track_caller]
-fn balanced(stats: &WayStats) {
+fn balanced(stats: &BridgeDirectionStats) {
     assert_eq!(stats.received + stats.split, stats.accounted(), "{stats}");
 }
 

@@ -10,8 +10,8 @@ use netring_flow::extract::{
     WindowScale,
 };
 use netring_flow::{
-    FlowEvent, FlowStats, FlowTracker, FlowVisitor, Segment, Timeouts, TrackerConfig, TrackerStats,
-    WaitedFragments,
+    EarlyFragments, FlowEvent, FlowStats, FlowTracker, FlowVisitor, Segment, Timeouts,
+    TrackerConfig, TrackerStats,
 };
 use netring_sys::{Packet, PacketSource, Readiness};
 
@@ -145,7 +145,7 @@ impl FlowVisitor<FiveTupleKey> for Observed {
         }
     }
 
-    fn waited(&mut self, fragments: &WaitedFragments<'_, FiveTupleKey>) {
+    fn early_fragments(&mut self, fragments: &EarlyFragments<'_, FiveTupleKey>) {
         let mut figures = one(fragments.orientation, 0, fragments.first.as_nanos());
         figures.last = fragments.last.as_nanos();
         let sent = &mut figures.sent[fragments.orientation as usize];
