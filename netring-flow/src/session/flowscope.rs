@@ -2,12 +2,16 @@
 
 use std::ops::ControlFlow;
 
-use flowscope::{DatagramParser as TheirDatagramParser, FlowSide, SessionParser};
+use flowscope::{DatagramParser as TheirDatagramParser, FlowSide, ParserKind, SessionParser};
 use netring_sys::Timestamp;
 
 mod backlog;
+mod heads;
+#[cfg(all(test, feature = "http"))]
+mod tests;
 
 use self::backlog::Backlog;
+use self::heads::{Heads, Next};
 use super::{Parser, SessionEnd, SessionPoint};
 use crate::reassembly::{Side, StreamEnd};
 
@@ -19,12 +23,13 @@ use crate::reassembly::{Side, StreamEnd};
 /// flowscope's parsers do not report how much they keep. These bytes count as
 /// [buffered](Parser::buffered): for TLS and DNS, the incomplete record or message of each side;
 /// for HTTP/1, the bytes since the last message of a side, up to the 1 MiB that flowscope keeps by
-/// default; for all other parsers, the bytes since the last message of a side. A parser that is
-/// silent for longer than [`Sessions::max_buffered_per_session`] ends its session; raise that bound
-/// if it keeps nothing.
+/// default, and up to 256 KiB of a header that wait for it; for all other parsers, the bytes since
+/// the last message of a side. A parser that is silent for longer than
+/// [`Sessions::max_buffered_per_session`] ends its session; raise that bound if it keeps nothing.
 ///
-/// flowscope's HTTP/1 parser rereads an incomplete header from its beginning with each segment. A
-/// lower `HttpConfig::max_buffer` bounds the time that a header in tiny segments takes.
+/// A parser of the kind `ParserKind::Http1` gets a header that arrives in tiny segments in larger
+/// pieces, the last of them without delay: flowscope's rereads an incomplete header from its
+/// beginning with each piece, and a sender of single bytes could make it busy for minutes.
 ///
 /// [`Sessions::max_buffered_per_session`]: super::Sessions::max_buffered_per_session
 #[derive(Clone, Debug, Default)]
@@ -32,6 +37,8 @@ pub struct StreamParser<P> {
     parser: P,
     /// By [`Side`].
     backlog: [Backlog; 2],
+    /// By [`Side`], for HTTP/1.
+    heads: [Heads; 2],
 }
 
 impl<P> StreamParser<P> {
@@ -40,7 +47,65 @@ impl<P> StreamParser<P> {
         Self {
             parser,
             backlog: Default::default(),
+            heads: Default::default(),
         }
+    }
+}
+
+impl<P: SessionParser> StreamParser<P> {
+    fn feed(
+        &mut self,
+        at: SessionPoint,
+        bytes: &[u8],
+        messages: &mut Vec<P::Message>,
+    ) -> ControlFlow<SessionEnd, bool> {
+        let (time, before) = (their_time(at.time), messages.len());
+        match at.side {
+            Side::Initiator => self.parser.feed_initiator(bytes, time, messages),
+            Side::Responder => self.parser.feed_responder(bytes, time, messages),
+        }
+        let found = messages.len() != before;
+        self.backlog[at.side as usize].took(self.parser.parser_kind(), bytes, found);
+        self.state()?;
+        ControlFlow::Continue(found)
+    }
+
+    /// Passes HTTP/1 on in pieces that do not make the parser reread them.
+    fn feed_heads(
+        &mut self,
+        at: SessionPoint,
+        mut bytes: &[u8],
+        messages: &mut Vec<P::Message>,
+    ) -> ControlFlow<SessionEnd> {
+        let side = at.side as usize;
+        while let Some(next) = self.heads[side].next(&mut bytes) {
+            let found = match next {
+                Next::Bytes(part) => self.feed(at, part, messages)?,
+                Next::Held => self.feed_held(at, messages)?,
+            };
+            self.heads[side].passed(found);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn feed_held(
+        &mut self,
+        at: SessionPoint,
+        messages: &mut Vec<P::Message>,
+    ) -> ControlFlow<SessionEnd, bool> {
+        let heads = std::mem::take(&mut self.heads[at.side as usize]);
+        let found = self.feed(at, heads.held(), messages);
+        self.heads[at.side as usize] = heads;
+        found
+    }
+
+    fn state(&self) -> ControlFlow<SessionEnd> {
+        let parser = &self.parser;
+        state(
+            parser.is_poisoned(),
+            parser.poison_reason(),
+            parser.is_done(),
+        )
     }
 }
 
@@ -61,21 +126,18 @@ impl<P: SessionParser> Parser for StreamParser<P> {
         bytes: &[u8],
         messages: &mut Vec<P::Message>,
     ) -> ControlFlow<SessionEnd> {
-        let (time, before) = (their_time(at.time), messages.len());
-        match at.side {
-            Side::Initiator => self.parser.feed_initiator(bytes, time, messages),
-            Side::Responder => self.parser.feed_responder(bytes, time, messages),
+        if self.parser.parser_kind() == ParserKind::Http1 {
+            return self.feed_heads(at, bytes, messages);
         }
-        let found = messages.len() != before;
-        self.backlog[at.side as usize].took(self.parser.parser_kind(), bytes, found);
-        state(
-            self.parser.is_poisoned(),
-            self.parser.poison_reason(),
-            self.parser.is_done(),
-        )
+        self.feed(at, bytes, messages)?;
+        ControlFlow::Continue(())
     }
 
     fn end(&mut self, at: SessionPoint, reason: StreamEnd, messages: &mut Vec<P::Message>) {
+        if reason == StreamEnd::Finished && !self.heads[at.side as usize].held().is_empty() {
+            // The end of the stream ends the session, whatever the parser says.
+            let _ = self.feed_held(at, messages);
+        }
         match (reason, at.side) {
             (StreamEnd::Finished, Side::Initiator) => self.parser.fin_initiator(messages),
             (StreamEnd::Finished, Side::Responder) => self.parser.fin_responder(messages),
@@ -90,7 +152,8 @@ impl<P: SessionParser> Parser for StreamParser<P> {
     }
 
     fn buffered(&self) -> usize {
-        self.backlog.iter().map(Backlog::kept).sum()
+        let held = self.heads.iter().map(|heads| heads.held().len());
+        self.backlog.iter().map(Backlog::kept).chain(held).sum()
     }
 }
 

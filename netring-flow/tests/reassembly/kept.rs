@@ -47,14 +47,13 @@ fn what_a_parser_of_flowscope_keeps_is_counted_and_bounded() {
     let text = [b'a'; 16_000];
     // A header that does not end, a body that does not, and one that ends with the stream.
     let http = flooded::<HttpParser>;
-    assert_eq!(http(b"GET /", &text), 2 << 20);
-    assert_eq!(
-        http(
-            b"GET / HTTP/1.1\r\nA: b\r\n",
-            b"x: y\r\n".repeat(2600).as_slice()
-        ),
-        2 << 20
-    );
+    // Up to a quarter of an incomplete header waits in front of the parser.
+    let header = 2 << 20..=2 * (1 << 20 | 1 << 18);
+    assert!(header.contains(&http(b"GET /", &text)));
+    assert!(header.contains(&http(
+        b"GET / HTTP/1.1\r\nA: b\r\n",
+        b"x: y\r\n".repeat(2600).as_slice()
+    )));
     let endless = b"POST / HTTP/1.1\r\nContent-Length: 18446744073709551615\r\n\r\n";
     assert_eq!(http(endless, &text), 2 << 20);
     assert_eq!(http(b"HTTP/1.1 200 OK\r\n\r\n", &text), 2 << 20);
