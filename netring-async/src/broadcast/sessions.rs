@@ -87,7 +87,7 @@ where
 
 impl<K, M> SessionBroadcast<K, M>
 where
-    K: Clone + Send + Sync + 'static,
+    K: Send + Sync + 'static,
     M: Send + Sync + 'static,
 {
     handle_methods!(Subscriber<SessionEvent<K, M>>, "events");
@@ -130,6 +130,7 @@ where
     /// ended, with its remaining contents.
     pub async fn into_session_stream<S, E, P>(self) -> Result<SessionStream<S, E, P>, Self>
     where
+        K: Clone,
         S: PacketSource + Send + 'static,
         E: Extract<Key = K>,
         P: Parser<Message = M> + Send + 'static,

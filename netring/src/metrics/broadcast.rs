@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{Metric, Publish, Publisher, Unit};
 use crate::{
     Broadcast, BroadcastStats, FlowBroadcast, FlowWorkers, PacketBroadcast, PacketSubscriber,
-    Published, RecordBroadcast, RecordWorkers, Subscriber, SubscriberStats,
+    Published, RecordBroadcast, RecordWorkers, SessionBroadcast, SessionBroadcastStats, Subscriber,
+    SubscriberStats,
 };
 
 const EVENTS: Metric = Metric::count(
@@ -56,6 +57,17 @@ impl Publish for BroadcastStats {
     }
 }
 
+/// The figures of the capture, the tracker, the reassembler and the sessions too.
+impl Publish for SessionBroadcastStats {
+    fn publish(&self, to: &mut Publisher) {
+        to.publish(&self.capture);
+        to.publish(&self.tracker);
+        to.publish(&self.reassembly);
+        to.publish(&self.sessions);
+        published(to, self.events, self.waits, self.waited);
+    }
+}
+
 impl Publish for Published {
     fn publish(&self, to: &mut Publisher) {
         published(to, self.events, self.waits, self.waited);
@@ -69,9 +81,9 @@ fn published(to: &mut Publisher, events: u64, waits: u64, waited: Duration) {
 }
 
 macro_rules! broadcasts {
-    ($($broadcast:ident $(<$item:ident>)?),+) => {$(
-        /// The figures available without its tasks; [`BroadcastStats`] has the others.
-        impl $(<$item: Send + Sync + 'static>)? Publish for $broadcast $(<$item>)? {
+    ($($broadcast:ident $(<$($item:ident),+>)?),+) => {$(
+        /// The figures available without its tasks; those of its `stats` have the others.
+        impl $(<$($item: Send + Sync + 'static),+>)? Publish for $broadcast $(<$($item),+>)? {
             fn publish(&self, to: &mut Publisher) {
                 to.gauge(&SUBSCRIBERS, self.receiver_count() as f64);
                 to.gauge(&CAPACITY, self.capacity() as f64);
@@ -86,6 +98,7 @@ broadcasts!(
     FlowWorkers<K>,
     RecordBroadcast,
     RecordWorkers,
+    SessionBroadcast<K, M>,
     PacketBroadcast,
     Broadcast<T>
 );
