@@ -9,6 +9,7 @@ pub(crate) mod channel;
 mod control;
 mod error;
 mod feed;
+mod figures;
 mod flows;
 mod handle;
 pub(crate) mod message;

@@ -130,7 +130,8 @@ impl<K: Send + Sync + 'static> FlowBroadcast<K> {
     /// [`BroadcastRecvError::Source`] if the system call that reads the source's figures failed;
     /// [`BroadcastRecvError::Aborted`].
     pub async fn stats(&self) -> Result<BroadcastStats, BroadcastRecvError> {
-        self.handle.figures(&self.last).await
+        let ask = FlowRequest::Stats;
+        self.handle.figures(0, ask, &self.last).await
     }
 
     /// A snapshot of the flows that have not ended: the `count` largest by bytes on the wire, the

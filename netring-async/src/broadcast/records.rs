@@ -93,7 +93,8 @@ impl RecordBroadcast {
     /// [`BroadcastRecvError::Source`] if the system call that reads the source's figures failed;
     /// [`BroadcastRecvError::Aborted`].
     pub async fn stats(&self) -> Result<BroadcastStats, BroadcastRecvError> {
-        self.handle.figures(&self.last).await
+        let ask = FlowRequest::Stats;
+        self.handle.figures(0, ask, &self.last).await
     }
 
     /// A snapshot of the `count` largest flows that have not ended, as

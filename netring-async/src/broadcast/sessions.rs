@@ -13,6 +13,7 @@ use netring_sys::{PacketSource, Stats};
 
 use self::produce::{SessionAnswers, SessionProducer, SessionRequest};
 use super::error::BroadcastRecvError;
+use super::figures::{Answered, TaskFigures};
 use super::handle::{Handle, handle_methods};
 use super::stats::Published;
 use super::subscriber::Subscriber;
@@ -51,7 +52,7 @@ pub struct SessionBroadcastStats {
 }
 
 /// The figures, or why they cannot be read.
-type Figures = Result<SessionBroadcastStats, BroadcastRecvError>;
+type Figures = Answered<SessionBroadcastStats>;
 
 impl<S, E, P> SessionStream<S, E, P>
 where
@@ -100,10 +101,7 @@ where
     /// [`BroadcastRecvError::Source`] if the system call that reads the source's figures failed;
     /// [`BroadcastRecvError::Aborted`].
     pub async fn stats(&self) -> Result<SessionBroadcastStats, BroadcastRecvError> {
-        match self.handle.ask(0, SessionRequest).await {
-            Some(figures) => figures.map(|figures| figures.with_waits(self.published())),
-            None => self.last(),
-        }
+        self.handle.figures(0, SessionRequest, &self.last).await
     }
 
     /// Ends the broadcast and waits until its task has ended: the packets that were in the source's
@@ -115,7 +113,7 @@ where
     /// Those of [`stats`](Self::stats). If the source failed, subscribers receive that error.
     pub async fn shutdown(&self) -> Result<SessionBroadcastStats, BroadcastRecvError> {
         self.handle.shutdown().await;
-        self.last()
+        self.handle.last_figures(&self.last)
     }
 
     /// Ends the broadcast without ending its sessions, and returns them as a stream: the opposite
@@ -146,17 +144,10 @@ where
             None => Err(self),
         }
     }
-
-    /// The final figures: the task stored them before it stopped answering.
-    fn last(&self) -> Figures {
-        let last = self.last.get().cloned();
-        let last = last.unwrap_or(Err(BroadcastRecvError::Aborted));
-        last.map(|figures| figures.with_waits(self.published()))
-    }
 }
 
-impl SessionBroadcastStats {
-    const fn with_waits(mut self, published: Published) -> Self {
+impl TaskFigures for SessionBroadcastStats {
+    fn with_waits(mut self, published: Published) -> Self {
         (self.waits, self.waited) = (published.waits, published.waited);
         self
     }

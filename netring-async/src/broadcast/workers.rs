@@ -229,11 +229,9 @@ impl<T: Send + Sync + 'static, K: Send + Sync + 'static> Workers<T, K> {
     /// [`BroadcastRecvError::Aborted`].
     pub async fn stats(&self) -> Result<Vec<BroadcastStats>, BroadcastRecvError> {
         let mut all = Vec::with_capacity(self.last.len());
-        for worker in 0..self.last.len() {
-            all.push(match self.handle.ask(worker, FlowRequest::Stats).await {
-                Some(figures) => figures?.with_waits(self.published()),
-                None => self.last(worker)?,
-            });
+        for (worker, last) in self.last.iter().enumerate() {
+            let figures = self.handle.figures(worker, FlowRequest::Stats, last);
+            all.push(figures.await?);
         }
         Ok(all)
     }
@@ -246,9 +244,8 @@ impl<T: Send + Sync + 'static, K: Send + Sync + 'static> Workers<T, K> {
     /// Those of [`stats`](Self::stats). If a source failed, subscribers receive that error.
     pub async fn shutdown(&self) -> Result<Vec<BroadcastStats>, BroadcastRecvError> {
         self.handle.shutdown().await;
-        (0..self.last.len())
-            .map(|worker| self.last(worker))
-            .collect()
+        let last = self.last.iter();
+        last.map(|last| self.handle.last_figures(last)).collect()
     }
 
     /// Ends the broadcast without ending its flows, and returns them, and their visitor, by worker.
@@ -265,13 +262,6 @@ impl<T: Send + Sync + 'static, K: Send + Sync + 'static> Workers<T, K> {
         let released = self.handle.release_all::<FlowProducer<S, E, V>>().await;
         let parts = released.into_iter();
         Ok(parts.map(|it| it.map(FlowProducer::into_parts)).collect())
-    }
-
-    /// The final figures of a worker: its task stored them before it stopped answering.
-    fn last(&self, worker: usize) -> Figures {
-        let last = self.last[worker].get().cloned();
-        let last = last.unwrap_or(Err(BroadcastRecvError::Aborted));
-        last.map(|figures| figures.with_waits(self.published()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the handles of all broadcasts of flows ask their task.
+//! What the handles of broadcasts of flows and of records ask their task.
 
 use std::sync::OnceLock;
 
@@ -15,14 +15,6 @@ where
     C: Contents + ?Sized + Send + Sync + 'static,
     K: Send + 'static,
 {
-    /// The current figures, or `last` after the end.
-    pub(crate) async fn figures(&self, last: &OnceLock<Figures>) -> Figures {
-        match self.ask(0, FlowRequest::Stats).await {
-            Some(figures) => figures.map(|figures| figures.with_waits(self.published())),
-            None => self.last_figures(last),
-        }
-    }
-
     /// The largest flows; none after the end.
     pub(crate) async fn live_flows(
         &self,
@@ -37,12 +29,5 @@ where
             Err(BroadcastRecvError::Aborted) => Err(BroadcastRecvError::Aborted),
             _ => Ok(Vec::new()),
         }
-    }
-
-    /// The final figures: the task stored them before it stopped answering.
-    pub(crate) fn last_figures(&self, last: &OnceLock<Figures>) -> Figures {
-        let last = last.get().cloned();
-        let last = last.unwrap_or(Err(BroadcastRecvError::Aborted));
-        last.map(|figures| figures.with_waits(self.published()))
     }
 }

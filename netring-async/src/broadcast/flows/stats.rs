@@ -6,7 +6,8 @@ use std::time::Duration;
 use netring_flow::TrackerStats;
 use netring_sys::{Count, Stats};
 
-use crate::{BroadcastRecvError, Published};
+use crate::Published;
+use crate::broadcast::figures::{Answered, TaskFigures};
 
 /// A snapshot of the figures of a broadcast, from
 /// [`FlowBroadcast::stats`](crate::FlowBroadcast::stats), or of one worker of
@@ -30,15 +31,15 @@ pub struct BroadcastStats {
     pub waited: Duration,
 }
 
-impl BroadcastStats {
-    pub(crate) const fn with_waits(mut self, published: Published) -> Self {
+impl TaskFigures for BroadcastStats {
+    fn with_waits(mut self, published: Published) -> Self {
         (self.waits, self.waited) = (published.waits, published.waited);
         self
     }
 }
 
 /// The figures, or why they cannot be read.
-pub(crate) type Figures = Result<BroadcastStats, BroadcastRecvError>;
+pub(crate) type Figures = Answered<BroadcastStats>;
 
 /// One line: the capture, the tracker, the broadcast; and the waits, if there were any.
 impl fmt::Display for BroadcastStats {
