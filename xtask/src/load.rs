@@ -1,6 +1,7 @@
 //! Load for a reader under test: floods of frames and of signals; the cost of the reader; and
 //! waiting for a condition.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -8,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use netring_sys::Error;
 use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
-use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::Signal;
 use nix::time::{ClockId, clock_gettime};
 
@@ -115,12 +115,12 @@ pub struct Cost {
 ///
 /// # Panics The kernel does not account for threads.
 pub fn cost<T>(work: impl FnOnce() -> T) -> (T, Cost) {
-    let (cpu, sleeps, fetched) = (cpu_time(), sleeps(), fetched_pages());
+    let own = || sleeps(Path::new("/proc/thread-self")).expect("/proc counts for this thread");
+    let (cpu, before) = (cpu_time(), own());
     let value = work();
-    let fetched = fetched_pages() - fetched;
     let cost = Cost {
         cpu: cpu_time() - cpu,
-        sleeps: (self::sleeps() - sleeps).saturating_sub(fetched),
+        sleeps: u64::try_from(own() - before).unwrap_or(0),
     };
     (value, cost)
 }
@@ -131,20 +131,18 @@ fn cpu_time() -> Duration {
         .into()
 }
 
-fn fetched_pages() -> u64 {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("Linux counts for threads");
-    u64::try_from(usage.major_page_faults()).unwrap_or(0)
-}
-
-fn sleeps() -> u64 {
-    let status = std::fs::read_to_string("/proc/thread-self/status");
-    let status = status.expect("/proc tells about this thread");
+/// How often a thread gave up its processor to wait, waits for pages of its program excluded; only
+/// differences mean something. `task` is its folder in /proc. `None` if it has ended.
+pub fn sleeps(task: &Path) -> Option<i64> {
+    let status = std::fs::read_to_string(task.join("status")).ok()?;
     let count = status
         .lines()
         .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    count
-        .and_then(|count| count.trim().parse().ok())
-        .expect("/proc counts the sleeps of a thread")
+    // Behind the name: state, five identifiers, flags, two counts of minor faults, major faults.
+    let stat = std::fs::read_to_string(task.join("stat")).ok()?;
+    let fetched = stat.rsplit_once(')')?.1.split_whitespace().nth(9);
+    let [count, fetched] = [count?, fetched?].map(|text| text.trim().parse::<i64>().ok());
+    Some(count? - fetched?)
 }
 
 /// A thread that does one thing again and again until it is dropped.

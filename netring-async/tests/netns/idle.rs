@@ -17,6 +17,7 @@ use netring_flow::extract::FiveTuple;
 use netring_flow::reassembly::Subscription;
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
+use xtask::load::sleeps;
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sender, tcp4, udp4};
 
@@ -34,21 +35,8 @@ type Source = AsyncSource<Capture>;
 /// Keeps what was started.
 type Started = Pin<Box<dyn Future<Output = Box<dyn Any>>>>;
 
-/// How often a thread gave up its processor to wait, except for a page of its program.
-fn sleeps(task: &Path) -> Option<u64> {
-    let status = fs::read_to_string(task.join("status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    let sleeps: u64 = line.unwrap().trim().parse().unwrap();
-    // Behind the name: state, five identifiers, flags, two counts of minor faults, major faults.
-    let stat = fs::read_to_string(task.join("stat")).ok()?;
-    let fetched = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(9);
-    Some(sleeps.saturating_sub(fetched.unwrap().parse().unwrap()))
-}
-
 /// This thread and those with this name.
-fn all_sleeps(name: &str) -> u64 {
+fn all_sleeps(name: &str) -> i64 {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
     let named = tasks.filter_map(|task| {
         let task = task.unwrap().path();
@@ -56,7 +44,7 @@ fn all_sleeps(name: &str) -> u64 {
         let comm = fs::read_to_string(task.join("comm")).ok()?;
         (comm.trim() == name).then(|| sleeps(&task))?
     });
-    named.sum::<u64>() + sleeps(Path::new("/proc/thread-self")).unwrap()
+    named.sum::<i64>() + sleeps(Path::new("/proc/thread-self")).unwrap()
 }
 
 /// The lowest rate of wake-ups a second in some stretches of time, each as long as it really was.
@@ -65,7 +53,7 @@ async fn wake_ups(thread: &str) -> f64 {
     for _ in 0..TRIES {
         let (started, before) = (Instant::now(), all_sleeps(thread));
         sleep(WATCHED).await;
-        let woken = u32::try_from(all_sleeps(thread).saturating_sub(before)).unwrap();
+        let woken = i32::try_from(all_sleeps(thread) - before).unwrap();
         lowest = lowest.min(f64::from(woken) / started.elapsed().as_secs_f64());
         if lowest < TOO_MANY {
             break;

@@ -59,11 +59,8 @@ impl<P: SessionParser> StreamParser<P> {
         bytes: &[u8],
         messages: &mut Vec<P::Message>,
     ) -> ControlFlow<SessionEnd, bool> {
-        let (time, before) = (their_time(at.time), messages.len());
-        match at.side {
-            Side::Initiator => self.parser.feed_initiator(bytes, time, messages),
-            Side::Responder => self.parser.feed_responder(bytes, time, messages),
-        }
+        let before = messages.len();
+        feed(&mut self.parser, at, bytes, messages);
         let found = messages.len() != before;
         self.backlog[at.side as usize].took(self.parser.parser_kind(), bytes, found);
         self.state()?;
@@ -139,8 +136,7 @@ impl<P: SessionParser> Parser for StreamParser<P> {
             let _ = self.feed_held(at, messages);
         }
         match (reason, at.side) {
-            (StreamEnd::Finished, Side::Initiator) => self.parser.fin_initiator(messages),
-            (StreamEnd::Finished, Side::Responder) => self.parser.fin_responder(messages),
+            (StreamEnd::Finished, _) => finish(&mut self.parser, at.side, messages),
             (StreamEnd::Reset, Side::Initiator) => self.parser.rst_initiator(),
             (StreamEnd::Reset, Side::Responder) => self.parser.rst_responder(),
             _ => {}
@@ -190,6 +186,27 @@ impl<P: TheirDatagramParser> Parser for DatagramParser<P> {
 
     fn close(&mut self, time: Timestamp, messages: &mut Vec<P::Message>) {
         self.0.on_tick(their_time(time), messages);
+    }
+}
+
+/// Passes bytes to the parser of their side.
+fn feed<P: SessionParser>(
+    parser: &mut P,
+    at: SessionPoint,
+    bytes: &[u8],
+    messages: &mut Vec<P::Message>,
+) {
+    let time = their_time(at.time);
+    match at.side {
+        Side::Initiator => parser.feed_initiator(bytes, time, messages),
+        Side::Responder => parser.feed_responder(bytes, time, messages),
+    }
+}
+
+fn finish<P: SessionParser>(parser: &mut P, side: Side, messages: &mut Vec<P::Message>) {
+    match side {
+        Side::Initiator => parser.fin_initiator(messages),
+        Side::Responder => parser.fin_responder(messages),
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod bridge;
 mod kept;
+#[path = "../lengths/mod.rs"]
+mod lengths;
 mod reassembly;
 mod sessions;
 

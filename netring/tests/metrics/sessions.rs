@@ -1,15 +1,14 @@
 //! The figures of sessions.
 
-use std::ops::ControlFlow;
-
 use futures::StreamExt;
 use netring::flow::extract::FiveTuple;
 use netring::flow::reassembly::Subscription;
-use netring::flow::session::{Parser, SessionEnd, SessionPoint, SessionStats};
+use netring::flow::session::SessionStats;
 use netring::pcap::{CaptureFile, CaptureWriter};
 use netring::{AsyncSource, LinkType, Packet, PacketWriter, Timestamp};
 use xtask::wire;
 
+use super::lengths::Lengths;
 use super::{Kept, each_is_published, publish};
 
 #[test]
@@ -43,23 +42,6 @@ fn each_figure_of_sessions_is_published_once() {
     assert_eq!(buffered, 100.0);
 }
 
-/// Finds a message in each segment.
-struct Segments;
-
-impl Parser for Segments {
-    type Message = usize;
-
-    fn data(
-        &mut self,
-        _: SessionPoint,
-        bytes: &[u8],
-        messages: &mut Vec<usize>,
-    ) -> ControlFlow<SessionEnd> {
-        messages.push(bytes.len());
-        ControlFlow::Continue(())
-    }
-}
-
 #[tokio::test]
 async fn a_broadcast_of_sessions_publishes_all_its_figures() {
     let mut writer = CaptureWriter::new(Vec::new(), LinkType::ETHERNET).unwrap();
@@ -72,7 +54,7 @@ async fn a_broadcast_of_sessions_publishes_all_its_figures() {
     let sessions = AsyncSource::replay(file).session_stream(
         FiveTuple::bidirectional(),
         Subscription::all(),
-        |_| Some(Segments),
+        |_| Some(Lengths),
     );
     let broadcast = sessions.broadcast(8);
     let mut subscriber = broadcast.subscribe();

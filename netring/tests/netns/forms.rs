@@ -3,7 +3,6 @@
 //! down.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
-use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +15,7 @@ use netring::dedup::{Content, Dedup};
 use netring::flow::export::FlowRecord;
 use netring::flow::extract::{FiveTuple, FiveTupleKey};
 use netring::flow::reassembly::Subscription;
-use netring::flow::session::{Parser, SessionEnd, SessionEvent, SessionPoint};
+use netring::flow::session::SessionEvent;
 use netring::flow::{EndReason, FlowEvent};
 use netring::wait::Merge;
 use netring::{
@@ -26,6 +25,8 @@ use netring::{
 use tokio::time::timeout;
 use xtask::netns::{Netns, veth};
 use xtask::wire::{Sender, Sniffer, tcp4, udp4};
+
+use crate::lengths::Lengths;
 
 /// Flows of datagrams, of two packets each; and one connection.
 const FLOWS: u16 = 40;
@@ -46,22 +47,6 @@ impl PacketWriter for Counter {
 
     fn flush(&mut self) -> Result<bool, Error> {
         Ok(true)
-    }
-}
-
-struct Lengths;
-
-impl Parser for Lengths {
-    type Message = usize;
-
-    fn data(
-        &mut self,
-        _: SessionPoint,
-        bytes: &[u8],
-        messages: &mut Vec<usize>,
-    ) -> ControlFlow<SessionEnd> {
-        messages.push(bytes.len());
-        ControlFlow::Continue(())
     }
 }
 

@@ -27,6 +27,8 @@ mod filter;
 mod forms;
 mod information;
 mod inject;
+#[path = "../lengths/mod.rs"]
+mod lengths;
 mod looping;
 #[path = "../loops/mod.rs"]
 #[allow(

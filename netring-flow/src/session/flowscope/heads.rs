@@ -30,7 +30,7 @@ enum Place {
 }
 
 /// What was seen of a header.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Line {
     /// The header has more than line ends, which may precede it.
     started: bool,
@@ -43,7 +43,7 @@ struct Line {
 }
 
 /// What the parser gets next.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Next<'a> {
     Bytes(&'a [u8]),
     /// [`Heads::held`].

@@ -7,7 +7,7 @@ use flowscope::{ParserKind, SessionParser};
 use netring_sys::Timestamp;
 use proptest::prelude::*;
 
-use super::{Parser, SessionPoint, StreamParser, their_time};
+use super::{Parser, SessionPoint, StreamParser, feed, finish};
 use crate::reassembly::{Side, StreamEnd};
 
 const PARTS: [&str; 22] = [
@@ -44,19 +44,6 @@ fn at(side: Side) -> SessionPoint {
     }
 }
 
-fn feed<P: SessionParser>(
-    parser: &mut P,
-    side: Side,
-    bytes: &[u8],
-    messages: &mut Vec<P::Message>,
-) {
-    let time = their_time(Timestamp::EPOCH);
-    match side {
-        Side::Initiator => parser.feed_initiator(bytes, time, messages),
-        Side::Responder => parser.feed_responder(bytes, time, messages),
-    }
-}
-
 fn text(messages: &[HttpMessage]) -> String {
     format!("{messages:?}")
 }
@@ -81,7 +68,7 @@ proptest! {
         let mut rest = stream.as_bytes();
         for size in sizes.iter().cycle() {
             let (piece, behind) = rest.split_at(rest.len().min(size * factor));
-            feed(&mut theirs, side, piece, &mut expected);
+            feed(&mut theirs, at(side), piece, &mut expected);
             let goes_on = ours.data(at(side), piece, &mut found);
             prop_assert_eq!(text(&found), text(&expected));
             if goes_on.is_break() || behind.is_empty() {
@@ -90,10 +77,7 @@ proptest! {
             rest = behind;
         }
         ours.end(at(side), StreamEnd::Finished, &mut found);
-        match side {
-            Side::Initiator => theirs.fin_initiator(&mut expected),
-            Side::Responder => theirs.fin_responder(&mut expected),
-        }
+        finish(&mut theirs, side, &mut expected);
         prop_assert_eq!(text(&found), text(&expected));
     }
 }
